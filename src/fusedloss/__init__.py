@@ -1,0 +1,40 @@
+"""fusedloss: every loss with its gradient and Hessian, in one fused pass over your arrays.
+
+>>> import numpy as np, fusedloss as fl
+>>> fl.Huber(delta=1.0).value_and_grad(np.array([0.0, 0.0]), np.array([0.5, 3.0]))
+(1.3125, array([0.25, 0.5 ]))
+"""
+
+from importlib import import_module as _import_module
+
+from .losses import FAMILIES as _FAMILIES
+from .losses import MODULE_OF as _MODULE_OF
+
+__version__ = "0.1.0"
+
+_ELSEWHERE = {
+    "Elementwise": "loss", "Loss": "loss", "parameter": "loss", "choice": "loss",
+    "get": "registry", "list_losses": "registry",
+    "score": "scoring", "Scores": "scoring",
+}
+_SUBMODULES = ("cache", "domain", "vecmath")
+
+__all__ = [*_MODULE_OF, *_ELSEWHERE, *_SUBMODULES]  # noqa: PLE0604
+
+
+def __getattr__(name):
+    """Public names are loaded when they are first asked for (PEP 562): `import fusedloss` loads no Numba."""
+    if name in _MODULE_OF:
+        value = getattr(_import_module(_MODULE_OF[name]), name)
+    elif name in _ELSEWHERE:
+        value = getattr(_import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+    elif name in _SUBMODULES:
+        value = _import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

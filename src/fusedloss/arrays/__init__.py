@@ -1,0 +1,1 @@
+"""Array types: the caller's arrays as canonical views, and results in the caller's kind."""

@@ -1,0 +1,388 @@
+"""Specialise a loop to a loss, once, and keep the machine code.
+
+A loss's formulas are plain Python. `_Formula` clones each with its literals in the dtype of the prediction (a bare 0.5
+would make float32 arithmetic float64) and its mathematical functions replaced by the SIMD ones of vecmath; a kernel
+template of `kernels` is closed over the clones, compiled for one declared signature, and stored under the digest of
+everything it was made of. This is the only file that touches Numba's private interface.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import hashlib
+import math
+import os
+import sys
+import pickle
+import threading
+import types as python_types
+from collections import namedtuple
+from importlib import resources
+
+import llvmlite
+import numba
+import numpy as np
+from numba import njit, prange, types
+from numba.core import caching, compiler, serialize
+from numba.core.compiler_lock import global_compiler_lock
+from numba.extending import register_jitable
+
+from . import cache
+from . import vecmath as stubs
+from .kernels import cpu
+
+# Pinned for every function that is inlined into a kernel. forceinline: above LLVM's threshold the loop would be scalar
+# (22 ns against 3.1 for erfc); no fastmath: `reassoc` around a range reduction made exp wrong by 41 %; the numpy error
+# model: one possible ZeroDivisionError makes a loop multi-exit and scalar.
+_FLAGS = dict(fastmath=False, error_model="numpy", forceinline=True)
+
+DRIVERS = {
+    # the GIL is kept for small arrays: a call that drops it waits up to 5 ms for it in a busy process
+    "serial": dict(nogil=False, parallel=False),
+    "nogil": dict(nogil=True, parallel=False),
+    "parallel": dict(nogil=True, parallel=True),
+}
+
+_lock = threading.RLock()
+
+if hasattr(os, "register_at_fork"):
+    # A child forked while another thread compiles would inherit a locked compiler and hang at its first compilation.
+    os.register_at_fork(before=global_compiler_lock.acquire, after_in_parent=global_compiler_lock.release,
+                        after_in_child=global_compiler_lock.release)
+
+
+# ---- formulas ----------------------------------------------------------------------------------------------------
+
+
+class _Formula:
+    """A plain Python function made ready for a kernel: `function` to compile, `digest` of what it does."""
+
+    def __init__(self, function, F):
+        self.parts = [F.__name__, _code_digest(function.__code__)]
+        code = _retyped(function.__code__, F)
+        known = {name: function.__globals__[name] for name in _global_names(function.__code__)
+                 if name in function.__globals__}
+        cells = dict(zip(function.__code__.co_freevars, (c.cell_contents for c in function.__closure__ or ())))
+        converted = {name: self._convert(name, value, F) for name, value in (known | cells).items()}
+        closure = tuple(python_types.CellType(converted[name]) for name in cells)
+        clone = python_types.FunctionType(code, {"__name__": __name__} | {n: converted[n] for n in known},
+                                          function.__name__, function.__defaults__, closure)
+        self.digest = _digest(*self.parts)
+        clone.__qualname__ = f"{function.__qualname__}.{self.digest[:16]}"
+        self.function = register_jitable(**_FLAGS)(clone)
+
+    def _convert(self, name, value, F):
+        """A global or a closed-over value of the formula, as the kernel sees it."""
+        self.parts.append(name)
+        if getattr(value, "__module__", None) == stubs.__name__ and value.__name__ in stubs.__all__:
+            self.parts.append(value.__name__)
+            return getattr(_vecmath(F), value.__name__)
+        if isinstance(value, python_types.FunctionType):
+            helper = formula(value, F)
+            self.parts.append(helper.digest)
+            return helper.function
+        if value is math or value is np or value is stubs:
+            return _namespace(value, F)
+        if isinstance(value, (bool, np.bool_)):
+            self.parts.append(repr(bool(value)))
+            return bool(value)
+        if isinstance(value, (int, float, np.integer, np.floating)):
+            self.parts.append(float(value).hex())
+            return F(value)
+        raise TypeError(f"a formula uses {name} = {value!r}: formulas may use numbers, functions of fusedloss.vecmath, "
+                        "math or numpy, and other plain Python functions")
+
+
+@functools.cache
+def formula(function, F):
+    """The compiled form of `function` for the dtype `F`; the same object for the same function."""
+    return _Formula(function, F)
+
+
+@functools.cache
+def _vecmath(F):
+    if numba.config.DISABLE_JIT:
+        return stubs
+    from .vecmath.scalar import build
+
+    return build(F)
+
+
+@functools.cache
+def _namespace(module, F):
+    """`math`, `numpy` or `vecmath` as a formula sees it: what vecmath has comes from there, as SIMD code."""
+    shadow = python_types.ModuleType(module.__name__)
+    shadow.__dict__.update({name: F(value) if isinstance(value, float) else value
+                            for name, value in vars(module).items() if not name.startswith("__")})
+    shadow.__dict__.update({name: getattr(_vecmath(F), name) for name in stubs.__all__})
+    return shadow
+
+
+def _global_names(code):
+    return sorted({i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")})
+
+
+def _retyped(code, F):
+    """`code` with its number literals in the dtype `F`; integer exponents stay, for `x ** 2` is a multiplication."""
+    consts = [F(value) if type(value) is float else value for value in code.co_consts]
+    raw = bytearray(code.co_code)
+    instructions = list(dis.get_instructions(code))
+    for here, after in zip(instructions, instructions[1:] + [None]):
+        is_exponent = after is not None and after.opname == "BINARY_OP" and after.argrepr.startswith("**")
+        if here.opname not in ("LOAD_CONST", "LOAD_SMALL_INT", "RETURN_CONST") or type(here.argval) is not int:
+            continue
+        if is_exponent:
+            continue
+        consts.append(F(here.argval))
+        if len(consts) > 256:
+            raise ValueError(f"{code.co_qualname}: too many literals in one formula; name some at module level")
+        if here.opname == "LOAD_SMALL_INT":
+            raw[here.offset] = dis.opmap["LOAD_CONST"]
+        raw[here.offset + 1] = len(consts) - 1
+    return code.replace(co_consts=tuple(consts), co_code=bytes(raw))
+
+
+def _code_digest(code):
+    consts = [c.hex() if type(c) is float else repr(c) for c in code.co_consts[1 if _has_docstring(code) else 0:]]
+    return _digest(code.co_code.hex(), *consts, *code.co_names, *code.co_varnames, *code.co_freevars)
+
+
+def _has_docstring(code):
+    return bool(code.co_consts) and isinstance(code.co_consts[0], str)
+
+
+def _digest(*parts):
+    sha = hashlib.sha256()
+    for part in parts:
+        text = str(part).encode()
+        sha.update(len(text).to_bytes(8, "little") + text)
+    return sha.hexdigest()
+
+
+# ---- parameters and domains --------------------------------------------------------------------------------------
+
+
+@functools.cache
+def attributes(cls):
+    """The fields and properties that the formulas of a loss class read from `self`, sorted."""
+    used = {name for role in vars_of(cls) for name in _all_names(getattr(cls, role).__code__)}
+    return tuple(sorted(name for name in used if name in getattr(cls, "__dataclass_fields__", ())
+                        or isinstance(getattr(cls, name, None), (property, functools.cached_property))))
+
+
+def vars_of(cls):
+    """The names of the formulas that a loss class has."""
+    return [name for name in dir(cls) if name in ("value", "gradient", "hessian", "majorizer")
+            or name.startswith("gradient_")]
+
+
+def _all_names(code):
+    names = set(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, python_types.CodeType):
+            names |= _all_names(const)
+    return names
+
+
+def split_parameters(loss):
+    """What the formulas read from `loss`: the numbers, which travel at run time, and the flags, which are compiled in."""
+    numbers, flags = [], []
+    for name in attributes(type(loss)):
+        value = getattr(loss, name)
+        if isinstance(value, bool):
+            flags.append((name, value))
+        elif isinstance(value, (int, float)):
+            numbers.append(float(value))
+        else:
+            raise TypeError(f"{type(loss).__name__}: its formulas read self.{name} = {value!r}; they may read numbers "
+                            "and flags (make a property of what else they need)")
+    return tuple(numbers), tuple(flags)
+
+
+def _self_maker(register, cls, flags):
+    """theta -> the `self` of the formulas: a named tuple of numbers from theta and of constant flags."""
+    names, flags = attributes(cls), dict(flags)
+    if not names:
+        return register(lambda theta: None)
+    Self = namedtuple(cls.__name__, names)
+
+    def with_number(head, k):
+        return register(lambda theta: head(theta) + (theta[k],))
+
+    def with_flag(head, flag):
+        return register(lambda theta: head(theta) + (flag,))
+
+    fields, k = register(lambda theta: ()), 0
+    for name in names:
+        if name in flags:
+            fields = with_flag(fields, flags[name])
+        else:
+            fields, k = with_number(fields, k), k + 1
+    return register(lambda theta: Self(*fields(theta)))
+
+
+def _outside(register, domain, F):
+    """Whether a number lies outside `domain`; NaN never does (it makes the result NaN instead)."""
+    if domain.everything:
+        return register(lambda x: False)
+    low, high = F(domain.low), F(domain.high)
+    if not hasattr(domain, "low_closed"):
+        return register(lambda x: (x != low) & (x != high) & (x == x))
+    if not math.isinf(low) and not domain.low_closed:
+        below = register(lambda x: x <= low)
+    else:
+        below = register(lambda x: x < low)
+    if not math.isinf(high) and not domain.high_closed:
+        above = register(lambda x: x >= high)
+    else:
+        above = register(lambda x: x > high)
+    return register(lambda x: below(x) | above(x))
+
+
+# ---- kernels -----------------------------------------------------------------------------------------------------
+
+
+class Request(namedtuple("Request", "F y w mask sums v g h")):
+    """What a kernel is to be compiled for: `F` the dtype of predictions and outputs, `y` and `w` the dtypes of targets and
+    weights (w None: no weights), `mask` whether there is one, and the names of the formulas behind each output (None: not
+    asked for): `sums` and `v` reduced and elementwise value, `g` gradient, `h` Hessian."""
+
+    def signature(self):
+        F = self.F
+        partials = _array(np.float64, ndim=2, readonly=False)
+        return (_array(F), _array(self.y), _array(F), _array(self.w), _array(np.bool_ if self.mask else None),
+                numba.from_dtype(np.dtype(F)), partials, partials if self.sums else types.none,
+                *[_array(F if wanted else None, readonly=False) for wanted in (self.v, self.g, self.h)],
+                types.intp, types.intp, types.intp)
+
+
+_kernels = {}
+
+
+def kernel(loss, request, driver):
+    """The compiled loop for a loss of this class, from memory, from disk, or made now."""
+    flags = split_parameters(loss)[1]
+    domains = (loss.y_domain, loss.pred_domain)
+    key = (type(loss), flags, domains, request, driver)
+    found = _kernels.get(key)
+    if found is None:
+        with _lock:
+            found = _kernels.get(key)
+            if found is None:
+                found = _kernels[key] = _compiled(type(loss), flags, domains, request, driver)
+    return found
+
+
+def _compiled(cls, flags, domains, request, driver):
+    F = request.F
+    value = request.sums or request.v
+    formulas = [formula(getattr(cls, name), F) if name else None for name in (value, request.g, request.h)]
+
+    def make(register):
+        absent = register(lambda loss, y, f: y)
+        leaf = cpu.elementwise(register, F, _vecmath(F).where, request, _self_maker(register, cls, flags),
+                               *[f.function if f else absent for f in formulas],
+                               *[_outside(register, domain, F) for domain in domains])
+        return cpu.parallel(leaf) if DRIVERS[driver]["parallel"] else cpu.serial(leaf)
+
+    parts = (attributes(cls), flags, *map(repr, domains), *[f.digest if f else "-" for f in formulas])
+    return _dispatcher(cls.__name__, make, request.signature(), driver, parts)
+
+
+class Moments(namedtuple("Moments", "F a b w mask groups")):
+    """What the kernel of `kernels.cpu.moments` is to be compiled for: dtypes, None where there is no such array."""
+
+    def signature(self):
+        return (_array(self.a), _array(self.b), _array(self.w), _array(np.bool_ if self.mask else None),
+                _array(np.int32 if self.groups else None), types.float64, _array(np.float64, readonly=False),
+                _array(np.float64 if self.groups else None, ndim=2, readonly=False))
+
+
+@functools.cache
+def moments(request):
+    """The loop behind standard errors."""
+    with _lock:
+        return _dispatcher("moments", lambda register: cpu.moments(register, request.F, request), request.signature(),
+                           "nogil", (request.F.__name__,))
+
+
+def _array(dtype, ndim=1, readonly=True):
+    """The Numba type of a contiguous array; inputs declared read-only take writeable arrays too."""
+    if dtype is None:
+        return types.none
+    return types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly=readonly)
+
+
+def _dispatcher(name, make, signature, driver, parts):
+    """`make(register)` compiled for one signature, or loaded."""
+    digest = _digest(_engine_digest(), name, driver, DRIVERS[driver], signature, *parts)
+
+    def register(function):
+        # Two kernels loaded from disk must not share a symbol: the linker would take the first for both.
+        clone = python_types.FunctionType(function.__code__, function.__globals__, function.__name__,
+                                          function.__defaults__, function.__closure__)
+        clone.__qualname__ = f"{function.__qualname__}.{digest}"
+        return register_jitable(**_FLAGS)(clone)
+
+    function = make(register)
+    function.__qualname__ = f"{name}.{driver}.{digest}"
+    dispatcher = njit(error_model="numpy", **DRIVERS[driver])(function)
+    if not numba.config.DISABLE_JIT:
+        dispatcher._cache = _Store(f"{name}-{driver}-{digest}")
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()
+    return dispatcher
+
+
+class _Store(caching._Cache):
+    """What a Numba dispatcher asks of a cache, on top of cache.py."""
+
+    def __init__(self, key):
+        self.key = key
+
+    cache_path = "fusedloss"
+
+    def load_overload(self, sig, target_context):
+        payload = cache.load(self.key)
+        if payload is not None:
+            try:
+                target_context.refresh()
+                result = compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+                if tuple(result.signature.args) == tuple(sig if isinstance(sig, tuple) else sig.args):
+                    cache.stats["hits"] += 1
+                    return result
+            except Exception:
+                cache.stats["errors"] += 1
+        cache.stats["misses"] += 1
+        return None
+
+    def save_overload(self, sig, result):
+        try:
+            if not any(not lifted.can_cache for lifted in result.lifted) and not result.library.has_dynamic_globals:
+                cache.save(self.key, serialize.dumps(result._reduce()))
+        except Exception:
+            cache.stats["errors"] += 1
+
+    def enable(self):
+        pass
+
+    def disable(self):
+        pass
+
+    def flush(self):
+        pass
+
+
+@functools.cache
+def _engine_digest():
+    """Of all that every kernel is made of besides its formulas: our sources, the toolchain, its settings, the CPU."""
+    package = resources.files(__package__)
+    sources = [package / "compile.py", package / "domain.py", package / "kernels" / "cpu.py",
+               *sorted((f for f in (package / "vecmath").iterdir() if f.name.endswith(".py")), key=lambda f: f.name)]
+    settings = {name: getattr(numba.config, name, None) for name in
+                ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DISABLE_INTEL_SVML", "DEBUG",
+                 "DEBUGINFO_DEFAULT", "FULL_TRACEBACKS")}
+    codegen = numba.core.registry.cpu_target.target_context.codegen()
+    return _digest(*[source.read_text() for source in sources], numba.__version__, llvmlite.__version__,
+                   np.__version__, sys.version, *codegen.magic_tuple(), sorted(settings.items()))

@@ -1,0 +1,313 @@
+"""One call, from the caller's arrays to the result: canonical views, the kernel for this loss, one pass, the sum.
+
+The way of the data: `arrays` (views, checks) -> `compile` (the kernel) -> `drivers` (one pass over blocks, a float64
+partial each) -> the partials added in block order. Arrays that a kernel can read in place are; anything else (strided,
+Fortran-ordered, broadcast, float16, unaligned) is staged through buffers of a few blocks, with the same bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+
+import numpy as np
+
+from . import compile, drivers
+from .arrays import numpy as arrays
+from .domain import Interval
+from .kernels.cpu import BLOCK
+from .loss import Elementwise
+
+REDUCTIONS = ("mean", "sum", "none", "sum_over_batch_size")
+
+STAGED_BLOCKS = 4
+"""Blocks staged at a time: with six arrays of float64 that is 0.8 MB per thread, inside the second-level cache."""
+
+_RETURNS = {  # what a method returns: does it want the value, the gradient, the Hessian?
+    "value": (True, False, False),
+    "elementwise": (True, False, False),
+    "grad": (False, True, False),
+    "value_and_grad": (True, True, False),
+    "grad_and_hess": (False, True, True),
+    "value_grad_hess": (True, True, True),
+}
+
+
+def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor):
+    """Evaluate `what` of a loss (see _RETURNS; or `gradient_<parameter>`, a value) on arrays."""
+    y = arrays.view("y_true", y_true) if type(y_true) is not np.ndarray or y_true.dtype not in PLAIN else y_true
+    f = arrays.view("y_pred", y_pred) if type(y_pred) is not np.ndarray or y_pred.dtype not in PLAIN else y_pred
+    if y.shape != f.shape:
+        y = arrays.target_like(y, f)
+    n = f.size
+    w = mask_array = None
+    if mask is not None:
+        mask_array = arrays.mask_like(mask, f)
+    if sample_weight is not None:
+        w = arrays.per_sample("sample_weight", arrays.view("sample_weight", sample_weight), f)
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, found {reduction!r}")
+    plan = _plan(loss, what, hessian, reduction == "none", f.dtype, y.dtype, w, mask_array)
+    denominator = 1.0 if reduction in ("sum", "none") else float(n)
+    if w is not None or mask_array is not None:
+        denominator = _denominator(reduction, w, mask_array, f, n_threads, executor)
+    v, g, h = _outputs(plan, f, out, (("y_true", y), ("y_pred", f), ("sample_weight", w), ("mask", mask_array)))
+    partials = np.empty(((n + BLOCK - 1) // BLOCK, 2))
+    scale = plan.F(1.0 / denominator if denominator else 0.0)
+    _pass(plan, y, f, w, mask_array, scale, partials, v, g, h, n_threads, executor)
+    if plan.checks and partials[:, 1].any():
+        raise domain_error(loss, plan.F, y, f, w, mask_array)
+    results = [v] if v is not None else []
+    if plan.sums:
+        results.append(_reduced(partials, denominator, reduction))
+    if g is not None:
+        results.append(g)
+    if h is not None:
+        results.append(h)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+PLAIN = frozenset(map(np.dtype, ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")))
+"""Dtypes that kernels read as they are; the others are looked at more closely by `arrays.view`."""
+
+
+class _Plan:
+    """How one method of one loss is computed for given dtypes: its kernels and its parameters."""
+
+    def __init__(self, loss, what, hessian, unreduced, f_dtype, y_dtype, w_dtype, masked):
+        self.F = F = arrays.COMPUTED_IN.get(f_dtype, np.float64)
+        self.result = np.dtype(np.float16 if f_dtype == np.float16 else F)
+        self.y = y_dtype if y_dtype in PLAIN else np.dtype(F)
+        wants_value, wants_gradient, wants_hessian = _RETURNS.get(what, (True, False, False))
+        value = what if what.startswith("gradient_") else "value"
+        self.sums = wants_value and not unreduced
+        self.loss = loss
+        w_dtype = w_dtype if w_dtype is None or w_dtype in PLAIN else np.dtype(F)
+        self.request = compile.Request(
+            F=F, y=self.y, w=w_dtype, mask=masked, sums=value if self.sums else None,
+            v=value if wants_value and unreduced else None, g="gradient" if wants_gradient else None,
+            h=_curvature(loss, hessian) if wants_hessian else None)
+        for name in filter(None, (self.request.g, self.request.h)):
+            if not hasattr(loss, name):
+                raise ValueError(f"{type(loss).__name__} has no formula {name}(self, y, f), which this method needs")
+        self.theta = np.array(compile.split_parameters(loss)[0], F)
+        self.checks = not (loss.y_domain.everything and loss.pred_domain.everything)
+        self.kernels = {}
+
+    def kernel(self, driver):
+        found = self.kernels.get(driver)
+        if found is None:
+            found = self.kernels[driver] = compile.kernel(self.loss, self.request, driver)
+        return found
+
+
+def _plan(loss, what, hessian, unreduced, f_dtype, y_dtype, w, mask):
+    plans = loss.__dict__.get("_plans")
+    if plans is None:
+        plans = {}
+        object.__setattr__(loss, "_plans", plans)
+    key = (what, hessian, unreduced, f_dtype, y_dtype, None if w is None else w.dtype, mask is not None)
+    found = plans.get(key)
+    if found is None:
+        found = plans[key] = _Plan(loss, what, hessian, unreduced, f_dtype, y_dtype, key[5], key[6])
+    return found
+
+
+def _curvature(loss, hessian):
+    """The formula behind `hessian=`."""
+    formulas = {"exact": "hessian", "majorizer": "majorizer"}
+    available = [name for name, formula in formulas.items() if hasattr(loss, formula)]
+    if hessian not in available:
+        raise ValueError(f"hessian must be one of {', '.join(map(repr, available)) or 'none that it defines'} for "
+                         f"{type(loss).__name__}, found {hessian!r}")
+    return formulas[hessian]
+
+
+# ---- the pass ----------------------------------------------------------------------------------------------------
+
+
+def _pass(plan, y, f, w, mask, scale, partials, v, g, h, n_threads, executor):
+    """Run the kernel over every block of these arrays."""
+    n = f.size
+    driver, threads = ("serial", 1) if n < drivers.PARALLEL_FROM and executor == "auto" else \
+        drivers.choose(executor, n, n_threads)
+    inputs = (y, f, w, mask)
+    outputs = (v, g, h)
+    theta, sums = plan.theta, partials if plan.sums else None
+    flat = [None if a is None else a.reshape(-1) if a.flags.c_contiguous and a.dtype in PLAIN and a.flags.aligned else
+            False for a in (*inputs, *outputs)]
+    if f.dtype == plan.F and False not in [a is not False for a in flat]:
+        y, f, w, mask, v, g, h = flat
+        if driver == "serial":
+            plan.kernel("serial")(theta, y, f, w, mask, scale, partials, sums, v, g, h, 0, len(partials), 1)
+            return
+
+        def work(driver, first, last, step):
+            plan.kernel(driver)(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last, step)
+    else:
+        def work(driver, first, last, step):
+            _staged(plan, inputs, outputs, scale, partials, driver, first, last)
+
+        driver = "threads" if driver == "parallel" else driver
+    drivers.run(work, driver, threads, len(partials))
+
+
+def _staged(plan, inputs, outputs, scale, partials, driver, first, last):
+    """Blocks first..last by way of small contiguous buffers."""
+    request = plan.request
+    size = STAGED_BLOCKS * BLOCK
+    kernel = plan.kernel(driver)
+    buffers = [None if a is None else np.empty(size, dtype) for a, dtype in
+               zip((*inputs, *outputs), (request.y, request.F, request.w, np.bool_, *[request.F] * 3))]
+    for block in range(first, last, STAGED_BLOCKS):
+        end = min(last, block + STAGED_BLOCKS)
+        start, stop = block * BLOCK, min(inputs[1].size, end * BLOCK)
+        filled = [None if a is None else arrays.read(a, start, stop, buffer)
+                  for a, buffer in zip(inputs, buffers)]
+        results = [None if buffer is None else buffer[: stop - start] for buffer in buffers[len(inputs):]]
+        part = partials[block:end]
+        kernel(plan.theta, *filled, scale, part, part if plan.sums else None, *results, 0, end - block, 1)
+        for a, result in zip(outputs, results):
+            if a is not None:
+                arrays.write(a, start, stop, result)
+
+
+def _outputs(plan, f, out, inputs):
+    """The arrays to write: (values, gradient, Hessian), each None where not asked for."""
+    request = plan.request
+    wanted = [name for name in "vgh" if getattr(request, name)]
+    if request.g and "v" in wanted:
+        wanted.remove("v")
+    made = dict.fromkeys("vgh")
+    if out is None:
+        for name in wanted:
+            made[name] = np.empty(f.shape, plan.result)
+    elif len(wanted) == 2:
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise TypeError(f"out must be a tuple (grad, hess) here, found {type(out).__name__}")
+        made["g"] = arrays.output("out[0]", out[0], f, plan.result, inputs)
+        made["h"] = arrays.output("out[1]", out[1], f, plan.result, [*inputs, ("out[0]", out[0])])
+    else:
+        for name in wanted:
+            made[name] = arrays.output("out", out, f, plan.result, inputs)
+    if request.v and made["v"] is None:
+        made["v"] = np.empty(f.shape, plan.result)
+    return made["v"], made["g"], made["h"]
+
+
+# ---- sums and weights --------------------------------------------------------------------------------------------
+
+
+def _reduced(partials, denominator, reduction):
+    """The partials added in block order and divided."""
+    total = float(partials[0, 0]) if len(partials) == 1 else ordered_sum(partials[:, 0])
+    if denominator == 0.0:
+        if reduction == "mean":
+            warnings.warn("mean of no samples, or of samples without weight: the result is NaN", RuntimeWarning,
+                          stacklevel=5)
+            return math.nan
+        return math.nan if reduction == "sum_over_batch_size" else total
+    return total / denominator
+
+
+def ordered_sum(parts):
+    try:
+        return math.fsum(parts.tolist())
+    except (OverflowError, ValueError):  # infinities of both signs, or an overflow on the way
+        with np.errstate(all="ignore"):
+            return float(np.add.accumulate(parts)[-1])
+
+
+class _Weight(Elementwise):
+    """The weights themselves, as a loss: their sum is its value, and what a weight may be is its domain."""
+
+    pred_domain = Interval(0.0, math.inf, low_closed=True, high_closed=False)
+
+    def value(self, y, f):
+        return f
+
+
+_WEIGHT = _Weight()
+
+
+def _denominator(reduction, w, mask, f, n_threads, executor):
+    """What the reduction divides by, from one read of weights and mask; checks the weights for every reduction."""
+    count = f.size if mask is None else f.size - int(np.count_nonzero(mask))
+    total = float(count)
+    if w is not None:
+        total = ordered_sum(weight_sums(w, mask, n_threads, executor))
+    return {"mean": total, "sum_over_batch_size": float(count)}.get(reduction, 1.0)
+
+
+def weight_sums(w, mask, n_threads=None, executor="serial"):
+    """The sum of the weights of each block, after checking them."""
+    plan = _plan(_WEIGHT, "value", None, False, w.dtype, w.dtype, None, mask)
+    partials = np.empty(((w.size + BLOCK - 1) // BLOCK, 2))
+    _pass(plan, w, w, None, mask, plan.F(1.0), partials, None, None, None, n_threads, executor)
+    if partials[:, 1].any() or not np.isfinite(partials[:, 0]).all():
+        raise _weight_error(w, mask)
+    return partials[:, 0]
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------
+
+
+def _weight_error(w, mask):
+    """The first weight that is negative, infinite or NaN."""
+    def wrong(part, kept):
+        return ~(part >= 0) | np.isinf(part) if kept is None else (~(part >= 0) | np.isinf(part)) & kept
+
+    index, value = _first(wrong, w, None, mask)
+    return ValueError(f"sample_weight{_subscript(index, w.shape)} = {value!r}: weights must be finite and not negative; "
+                      "to take a sample out give it weight 0 or mask it")
+
+
+def domain_error(loss, F, y, f, w, mask, offset=0):
+    """The first sample whose target or prediction the loss does not admit."""
+    for name, array, domain in (("y_true", y, loss.y_domain), ("y_pred", f, loss.pred_domain)):
+        def wrong(part, kept, domain=domain):
+            outside = domain.outside(part.astype(F))
+            return outside if kept is None else outside & kept
+
+        found = None if domain.everything else _first(wrong, array, w, mask)
+        if found:
+            index, value = found
+            return ValueError(f"{name}{_subscript(index, f.shape, offset)} = {value!r}: {loss.name} needs {name} to be {domain}; "
+                              f"{_remedy(name, value, domain, loss)}")
+    raise AssertionError("a kernel reported a value outside the domain, and there is none")
+
+
+def _remedy(name, value, domain, loss):
+    if name == "y_true" and domain.low == 0.0 and domain.high == 1.0:
+        if value == -1:
+            return "for labels -1 and 1 pass (y_true + 1) / 2"
+        return "encode the two classes as 0 and 1, or compare: y_true == positive_class"
+    if name == "y_pred" and domain.high == 1.0 and hasattr(loss, "from_logits"):
+        return "pass probabilities, or use from_logits=True for raw scores"
+    return "correct the value, or take the sample out with mask= or a weight of 0"
+
+
+def _first(wrong, a, w, mask):
+    """(index, value) of the first sample of `a` that is `wrong` among those not taken out, looking block by block."""
+    for start in range(0, a.size, BLOCK):
+        stop = min(a.size, start + BLOCK)
+        part = arrays.read(a, start, stop, np.empty(stop - start, a.dtype))
+        kept = None
+        if w is not None:
+            kept = arrays.read(w, start, stop, np.empty(stop - start, w.dtype)) != 0
+        if mask is not None:
+            shown = ~arrays.read(mask, start, stop, np.empty(stop - start, np.bool_))
+            kept = shown if kept is None else kept & shown
+        found = np.flatnonzero(wrong(part, kept))
+        if found.size:
+            return start + int(found[0]), part[found[0]].item()
+    return None
+
+
+def _subscript(index, shape, offset=0):
+    """`[17]` or `[5, 2]`: where the sample with this flat index is; `offset` rows came before."""
+    if not shape:
+        return ""
+    row, *rest = (int(i) for i in np.unravel_index(index, shape))
+    return "[" + ", ".join(map(str, (row + offset, *rest))) + "]"

@@ -1,0 +1,1 @@
+"""Every loop of the library, one per shape of loss and target."""

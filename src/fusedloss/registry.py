@@ -1,0 +1,74 @@
+"""Losses by name: ours, the peers', and from the text of a command line."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+
+from .loss import Loss, snake_case
+from .losses import FAMILIES, MODULE_OF
+
+_CLASS_OF = {snake_case(name): name for name in MODULE_OF}
+
+
+def list_losses(family: str | None = None) -> list[str]:
+    """The names `get` takes, of the whole catalogue or of one family ("regression", "quantile", "binary", "count",
+    "adversarial")."""
+    if family is not None and family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(map(repr, FAMILIES))}, found {family!r}")
+    return [snake_case(name) for names in ([FAMILIES[family]] if family else FAMILIES.values()) for name in names]
+
+
+def get(name: str, **parameters) -> Loss:
+    """A loss by name.
+
+    A bare name is ours in snake_case (`"pseudo_huber"`), or one of a few aliases that mean the same everywhere (`"mse"`,
+    `"log_loss"`: probabilities, as scikit-learn means them). A name with the library in front (`"torch.huber_loss"`,
+    `"sklearn.log_loss"`, `"xgboost.reg:tweedie"`) gives that library's exact number, its clipping included; parameters
+    are then spelt as they are there.
+
+    >>> get("huber", delta=1.35)
+    Huber(delta=1.35)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str such as 'huber', found {name!r}")
+    if name in _CLASS_OF:
+        return loss_class(name)(**parameters)
+    from .peers import ALIASES, PEERS
+
+    factory = PEERS.get(name) or ALIASES.get(name)
+    if factory is None:
+        close = difflib.get_close_matches(name, [*_CLASS_OF, *ALIASES, *PEERS], 3)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(f"no loss is called {name!r}{hint} (fusedloss.list_losses() has all)")
+    return factory(**parameters)
+
+
+def loss_class(name: str) -> type[Loss]:
+    """The class behind a name of `list_losses`."""
+    class_name = _CLASS_OF[name]
+    return getattr(import_module(MODULE_OF[class_name]), class_name)
+
+
+def parse(text: str) -> Loss:
+    """A loss from the text of a command line: `huber:delta=15`, `tweedie:power=1.7`, `xgboost.reg:tweedie`."""
+    name, parameters = text, {}
+    while ":" in name and "=" in name.rpartition(":")[2]:
+        name, _, pairs = name.rpartition(":")
+        for pair in pairs.split(","):
+            key, _, value = pair.partition("=")
+            parameters[key.strip()] = _value(value.strip())
+    try:
+        return get(name, **parameters)
+    except TypeError as error:
+        raise ValueError(f"{text}: {error}") from None
+
+
+def _value(text: str):
+    for word, value in (("true", True), ("false", False), ("none", None)):
+        if text.lower() == word:
+            return value
+    try:
+        return float(text)
+    except ValueError:
+        return text
