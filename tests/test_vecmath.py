@@ -19,35 +19,41 @@ from fusedloss.vecmath.scalar import build
 
 INF, NAN = math.inf, math.nan
 FORMATS = [np.float64, np.float32]
-POW_EXPONENTS = [1.7, -0.3, 0.5, 2.0, 3.0, 37.0, -150.0, 1e-3]
+POW_EXPONENTS = [1.7, -0.3, 0.5, 2.0, 37.0, -150.0, 1e-3, 3e6, 1e15]
 
-# name: (linear range, bound in ulp f64, f32, edges); one_sided: x >= 0 only
+# name: linear range, edges; the bounds are those of the docstrings
 RANGES = {
-    "exp": ((-40, 40), 1, [709.78, -708.4, -745.13, 88.72, -87.3, -103.97, 0.3466]),
-    "expm1": ((-5, 5), 2, [709.78, 88.72, 0.3466, -0.3466, -37.4, -50]),
-    "expm1mx": ((-3, 3), 4, [0.3466, -0.3466, 1.04, -1.04, 709.78, 88.72]),
-    "log": ((0, 4), 1, [0.7071, 1, 1.4142]),
-    "log1p": ((-1, 3), 2, [-0.2929, 0.4142, 1, -0.5]),
-    "log1pmx": ((-1, 3), 4, [-0.2929, 0.4142, 1, -0.5]),
-    "log1mexp": ((0, 4), 4, [0.6931, 0.3466, 1, 36.7, 745.1, 103.9]),
-    "sigmoid": ((-40, 40), 2, [-708.4, -745.1, -87.3, -103.9, 36.7, 0]),
-    "softplus": ((-40, 40), 2, [-708.4, -745.1, -87.3, -103.9, 36.7, 0]),
-    "log_sigmoid": ((-40, 40), 2, [708.4, 745.1, 87.3, 103.9, -36.7, 0]),
-    "tanh": ((-4, 4), 2, [19.06, 9.01, 0.1733, 25]),
-    "erf": ((-4, 4), 4, [0.5, 5.9, 3.9, -0.5]),
-    "erfc": ((-6, 10), 4, [0.5, -0.5, 26.5, 27.2, 9.2, 10.05, 28, 11]),
-    "log_ndtr": ((-10, 10), 4, [0.7071, -0.7071, 37.5, 38.4, 14.1, -1e9, -1e12, -13.0]),
-    "lgamma": ((0, 12), 8, [1, 2, 2.5, 3, 0.5, 2.55e305, 4e36]),
-    "digamma": ((0, 12), 8, [1, 2, 2.5, 3, 0.5, 1.4616321449683623]),
-    "sqrt": ((0, 4), 0.5, [1]),
-    "sin": ((-30, 30), 2, [math.pi * k / 4 for k in (1, 2, 3, 4, 100, 4000, 12732)]),
-    "cos": ((-30, 30), 2, [math.pi * k / 4 for k in (1, 2, 3, 4, 101, 4002, 12732)]),
-    "atan": ((-4, 4), 2, [0.41421, 2.41421, 1, 1e16]),
-    "pow": ((0, 4), 4, [1, 0.7071, 1.4142]),
+    "exp": ((-40, 40), [709.78, -708.4, -745.13, 88.72, -87.3, -103.97, 0.3466]),
+    "expm1": ((-5, 5), [709.78, 88.72, 0.3466, -0.3466, -37.4, -50]),
+    "expm1mx": ((-3, 3), [0.3466, -0.3466, 1.04, -1.04, 709.78, 88.72]),
+    "log": ((0, 4), [0.7071, 1, 1.4142]),
+    "log1p": ((-1, 3), [-0.2929, 0.4142, 1, -0.5]),
+    "log1pmx": ((-1, 3), [-0.2929, 0.4142, 1, -0.5]),
+    "log1mexp": ((0, 4), [0.6931, 0.3466, 1, 36.7, 745.1, 103.9]),
+    "sigmoid": ((-40, 40), [-708.4, -745.1, -87.3, -103.9, 36.7, 0]),
+    "softplus": ((-40, 40), [-708.4, -745.1, -87.3, -103.9, 36.7, 0]),
+    "log_sigmoid": ((-40, 40), [708.4, 745.1, 87.3, 103.9, -36.7, 0]),
+    "tanh": ((-4, 4), [19.06, 9.01, 0.1733, 25]),
+    "erf": ((-4, 4), [0.5, 5.9, 3.9, -0.5]),
+    "erfc": ((-6, 10), [0.5, -0.5, 26.5, 27.2, 9.2, 10.05, 28, 11]),
+    "log_ndtr": ((-10, 10), [0.7071, -0.7071, 37.5, 38.4, 14.1, -1e9, -1e12, -13.0]),
+    "lgamma": ((0, 12), [1, 2, 2.5, 3, 0.5, 2.55e305, 4e36]),
+    "digamma": ((0, 12), [1, 2, 2.5, 3, 0.5, 1.4616321449683623]),
+    "sqrt": ((0, 4), [1]),
+    "sin": ((-30, 30), [math.pi * k / 4 for k in (1, 2, 3, 4, 100, 4000, 12732)]),
+    "cos": ((-30, 30), [math.pi * k / 4 for k in (1, 2, 3, 4, 101, 4002, 12732)]),
+    "atan": ((-4, 4), [0.41421, 2.41421, 1, 1e16]),
+    "pow": ((0, 4), [1, 0.7071, 1.4142]),
 }
 POSITIVE = {"log", "log1mexp", "lgamma", "digamma", "sqrt", "pow"}
 LIMIT = {"sin": 1e4, "cos": 1e4}
 NAMES = list(RANGES)
+
+
+def bound(name, F):
+    """The error in ulp that the docstring promises."""
+    promise = re.search(r"Error (\S+) / (\S+) ulp", getattr(vecmath, name).__doc__)
+    return float(promise[FORMATS.index(F) + 1])
 
 
 @functools.cache
@@ -92,7 +98,7 @@ def neighbours(centres, F, steps=20):
 
 
 def points(name, F, count):
-    (low, high), _, edges = RANGES[name]
+    (low, high), edges = RANGES[name]
     rng = np.random.default_rng(7)
     info = np.finfo(F)
     exponents = rng.uniform(np.log2(float(info.smallest_subnormal)), np.log2(float(info.max)), count // 3)
@@ -112,7 +118,7 @@ def unit(x, F):
 
 
 def ulps(got, reference, low=0.0):
-    """|got - reference| in units of the last place of got's format, the rest of the reference being `low` units."""
+    """|got - reference| in units of the last place of got's format; the reference goes on with `low` units."""
     F = got.dtype.type
     largest = float(np.finfo(F).max)
     got, high = (np.clip(v.astype(np.float64), -largest, largest) for v in (got, reference))
@@ -141,7 +147,7 @@ def test_float64_against_mpmath(name):
         error = ulps(evaluate(name, x, y), *by_mpmath(name, x, y))
         worst = max(worst, error.max())
         print(name, "float64", y, error.max(), x[error.argmax()])
-    assert worst <= RANGES[name][1]
+    assert worst <= bound(name, np.float64)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -153,7 +159,7 @@ def test_float32_against_float64(name):
         error = ulps(evaluate(name, x, y), evaluate(name, x.astype(np.float64), np.float32(y)))
         worst = max(worst, error.max())
         print(name, "float32", y, error.max(), x[error.argmax()])
-    assert worst <= RANGES[name][1]
+    assert worst <= bound(name, np.float32)
 
 
 SPECIAL = {
@@ -195,7 +201,7 @@ def test_special_values(name, F):
 @pytest.mark.parametrize("F", FORMATS)
 def test_pow_special_values(F):
     x = np.array([0.0, -0.0, 0.5, 1, 2, INF, -INF, -0.5, -1, -2, -3, NAN, 1 + 1e-6, 1e30, 3e-30], F)
-    for y in (0.0, -0.0, 1, 2, 3, -1, -2, -3, 0.3, -0.3, 2.5, INF, -INF, NAN, 1e30, -1e30, 5e-324, 2.0**24 - 1):
+    for y in (0.0, -0.0, 1, 2, 3, -1, -2, -3, 0.3, -0.3, 2.5, INF, -INF, NAN, 1e30, -1e30, 5e-324):
         y = F(y)
         with np.errstate(all="ignore"):
             expected = (x.astype(np.float64) ** np.float64(y)).astype(F)
@@ -212,7 +218,7 @@ def test_stubs_agree_with_compiled_code(name, F):
     f = getattr(vecmath, name)
     stub = [f(v, *arguments) for v in x]
     assert all(type(v) is (np.float32 if F is np.float32 else float) for v in stub)
-    assert ulps(np.array(stub, F), evaluate(name, x, F(1.7))).max() <= RANGES[name][1] + 2
+    assert ulps(np.array(stub, F), evaluate(name, x, F(1.7))).max() <= bound(name, F) + 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -250,23 +256,16 @@ def test_compiled_parts_of_numbers(F):
     assert parts(F(1) + eps, F(1) - eps, F(-1)) == (-float(eps) ** 2, 1 + eps, -(1 + eps))
 
 
-def is_vector_code(assembly):
-    packed = len(re.findall(r"\bv?(?:f[n]?m\w+|mul|add|sqrt)p[sd]\b", assembly))
-    library = re.findall(r"(?<![\w.])(expf?|logf?|log1pf?|expm1f?|powf?|tanhf?|erfc?f?|fmaf?|rintf?|sinf?|cosf?|atanf?"
-                         r"|l?gammaf?|copysignf?)(?![\w.])", assembly)
-    return packed, library
-
-
 @pytest.mark.parametrize("F", FORMATS)
 @pytest.mark.parametrize("name", NAMES)
 def test_loops_are_simd(name, F):
     evaluate(name, np.ones(1, F))
     assembly = next(iter(compiled(name, F).inspect_asm().values()))
-    if "vfmadd" not in assembly and name != "sqrt":
-        pytest.skip("no fused multiply-add on this processor")
-    packed, library = is_vector_code(assembly)
-    assert packed > 0
-    assert not library
+    if "xmm" not in assembly or ("vfmadd" not in assembly and name != "sqrt"):
+        pytest.skip("not an x86-64 processor with fused multiply-add")
+    assert re.search(r"\bv(fn?m\w+|mul|sqrt)p[sd]\b", assembly)
+    assert not re.search(r"(?<![\w.])(exp|log|log1p|expm1|pow|tanh|erfc?|fma|rint|sin|cos|atan|[lt]gamma)f?(?![\w.])",
+                         assembly)
 
 
 @pytest.mark.parametrize("F", FORMATS)
@@ -278,6 +277,12 @@ def test_vector_body_and_scalar_tail_give_the_same_bits(name, F):
     pieces = np.concatenate([evaluate(name, x[i:i + 3]) for i in range(0, x.size, 3)])
     assert whole[1:].tobytes() == shifted.tobytes()
     assert whole.tobytes() == pieces.tobytes()
+
+
+def python(code, **options):
+    """What the program prints, in a process of its own."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          **options).stdout.strip()
 
 
 def fingerprint():
@@ -293,9 +298,8 @@ def fingerprint():
 @pytest.mark.parametrize("cpu", ["haswell", "generic"])
 def test_same_bits_on_every_processor(cpu):
     environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
-    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import test_vecmath as t; print(t.fingerprint())"]
-    there = subprocess.run(command, env=environment, cwd=os.path.dirname(__file__), capture_output=True, text=True, check=True)
-    assert there.stdout.strip() == fingerprint()
+    code = f"import sys; sys.path[:0] = {sys.path!r}; import test_vecmath; print(test_vecmath.fingerprint())"
+    assert python(code, env=environment, cwd=os.path.dirname(__file__)) == fingerprint()
 
 
 def test_stubs_import_neither_numba_nor_mpmath():
@@ -305,7 +309,7 @@ import fusedloss.vecmath as v
 v.exp(1.0), v.log_ndtr(-1.0)
 print([name for name in ("numba", "mpmath") if name in sys.modules])
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert python(code) == "[]"
 
 
 @njit
@@ -347,5 +351,6 @@ def test_halves_are_rounded_like_numpy():
 def test_half_conversions_are_simd():
     narrow(np.zeros(1, np.float32), np.zeros(1, np.uint16))
     assembly = next(iter(narrow.inspect_asm().values()))
-    assert re.search(r"[xyz]mm", assembly)
-    assert re.search(r"v?p(add|srl)\w*\s", assembly) or "add\tv" in assembly
+    if "xmm" not in assembly:
+        pytest.skip("not an x86-64 processor")
+    assert re.search(r"\bv?psrld\b", assembly)

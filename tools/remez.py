@@ -122,7 +122,7 @@ U_MAX = (K - ERF_SPLIT) / (K + ERF_SPLIT)
 # name: function, weight (makes the error relative to the final result), interval, degrees f64 and f32
 POLYNOMIALS = {
     "EXP": (exp, lambda r: r, -LN2_HALF, LN2_HALF, 9, 4),
-    "EXPM1MX": (exp, lambda r: 1 / exp(r), -LN2_HALF, LN2_HALF, 10, 5),   # the same, when r^2 P(r) is the result
+    "EXPM1MX": (exp, lambda r: 1 / exp(r), -LN2_HALF, LN2_HALF, 10, 5),   # when r^2 P(r) is the result
     "LOG": (log, lambda z: z / 2, mpf(0), LOG_Z, 6, 2),
     "LOG_UNIT": (log, lambda z: z / 2, mpf(0), mpf(1) / 9, 10, 4),
     "POW_LOG": (pow_log, lambda z: z**2 / 2, mpf(0), LOG_Z, 7, 2),
@@ -188,7 +188,7 @@ def main():
     TARGET.write_text(HEADER + "\n".join(entries) + "\n")
 
 
-HEADER = '''"""Minimax polynomials (lowest power first) and constants in several words, by bytes of the format.
+HEADER = '''"""Minimax polynomials (lowest power first) and constants in several words, by the format's bytes.
 
 Written by tools/remez.py, which also says what each one approximates. Do not edit.
 """

@@ -52,24 +52,27 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
     denominator = 1.0 if reduction in ("sum", "none") else float(n)
     if w is not None or mask_array is not None:
         denominator = _denominator(reduction, w, mask_array, f, n_threads, executor)
-    v, g, h = _outputs(plan, f, out, (("y_true", y), ("y_pred", f), ("sample_weight", w), ("mask", mask_array)))
+    if out is None:
+        v, g, h = [np.empty(f.shape, plan.result) if wanted else None for wanted in plan.outputs]
+    else:
+        v, g, h = _outputs(plan, f, out, y, w, mask_array)
     partials = np.empty(((n + BLOCK - 1) // BLOCK, 2))
     scale = plan.F(1.0 / denominator if denominator else 0.0)
     _pass(plan, y, f, w, mask_array, scale, partials, v, g, h, n_threads, executor)
-    if plan.checks and partials[:, 1].any():
+    if plan.checks and (partials.item(1) if len(partials) == 1 else partials[:, 1].any()):
         raise domain_error(loss, plan.F, y, f, w, mask_array)
-    results = [v] if v is not None else []
     if plan.sums:
-        results.append(_reduced(partials, denominator, reduction))
-    if g is not None:
-        results.append(g)
-    if h is not None:
-        results.append(h)
+        value = _reduced(partials, denominator, reduction)
+        return value if g is None else (value, g) if h is None else (value, g, h)
+    results = [a for a in (v, g, h) if a is not None]
     return results[0] if len(results) == 1 else tuple(results)
 
 
 PLAIN = frozenset(map(np.dtype, ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")))
 """Dtypes that kernels read as they are; the others are looked at more closely by `arrays.view`."""
+
+
+_CONTIGUOUS_ALIGNED = 0x101  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
 
 
 class _Plan:
@@ -78,19 +81,20 @@ class _Plan:
     def __init__(self, loss, what, hessian, unreduced, f_dtype, y_dtype, w_dtype, masked):
         self.F = F = arrays.COMPUTED_IN.get(f_dtype, np.float64)
         self.result = np.dtype(np.float16 if f_dtype == np.float16 else F)
-        self.y = y_dtype if y_dtype in PLAIN else np.dtype(F)
         wants_value, wants_gradient, wants_hessian = _RETURNS.get(what, (True, False, False))
         value = what if what.startswith("gradient_") else "value"
         self.sums = wants_value and not unreduced
         self.loss = loss
-        w_dtype = w_dtype if w_dtype is None or w_dtype in PLAIN else np.dtype(F)
         self.request = compile.Request(
-            F=F, y=self.y, w=w_dtype, mask=masked, sums=value if self.sums else None,
+            F=F, y=y_dtype if y_dtype in PLAIN else np.dtype(F),
+            w=w_dtype if w_dtype is None or w_dtype in PLAIN else np.dtype(F), mask=masked, sums=value if self.sums else None,
             v=value if wants_value and unreduced else None, g="gradient" if wants_gradient else None,
             h=_curvature(loss, hessian) if wants_hessian else None)
         for name in filter(None, (self.request.g, self.request.h)):
             if not hasattr(loss, name):
                 raise ValueError(f"{type(loss).__name__} has no formula {name}(self, y, f), which this method needs")
+        self.in_place = f_dtype == F and y_dtype in PLAIN and (w_dtype is None or w_dtype in PLAIN)
+        self.outputs = (self.request.v, self.request.g, self.request.h)
         self.theta = np.array(compile.split_parameters(loss)[0], F)
         self.checks = not (loss.y_domain.everything and loss.pred_domain.everything)
         self.kernels = {}
@@ -132,24 +136,27 @@ def _pass(plan, y, f, w, mask, scale, partials, v, g, h, n_threads, executor):
     n = f.size
     driver, threads = ("serial", 1) if n < drivers.PARALLEL_FROM and executor == "auto" else \
         drivers.choose(executor, n, n_threads)
-    inputs = (y, f, w, mask)
-    outputs = (v, g, h)
-    theta, sums = plan.theta, partials if plan.sums else None
-    flat = [None if a is None else a.reshape(-1) if a.flags.c_contiguous and a.dtype in PLAIN and a.flags.aligned else
-            False for a in (*inputs, *outputs)]
-    if f.dtype == plan.F and False not in [a is not False for a in flat]:
-        y, f, w, mask, v, g, h = flat
-        if driver == "serial":
-            plan.kernel("serial")(theta, y, f, w, mask, scale, partials, sums, v, g, h, 0, len(partials), 1)
-            return
-
+    in_place, arguments = plan.in_place, []
+    for a in (y, f, w, mask, v, g, h):
+        if a is not None:
+            in_place = in_place and a.flags.num & _CONTIGUOUS_ALIGNED == _CONTIGUOUS_ALIGNED
+            if a.ndim != 1 and in_place:
+                a = a.reshape(-1)
+        arguments.append(a)
+    if not in_place:
         def work(driver, first, last, step):
-            plan.kernel(driver)(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last, step)
-    else:
-        def work(driver, first, last, step):
-            _staged(plan, inputs, outputs, scale, partials, driver, first, last)
+            _staged(plan, (y, f, w, mask), (v, g, h), scale, partials, driver, first, last)
 
-        driver = "threads" if driver == "parallel" else driver
+        drivers.run(work, "threads" if driver == "parallel" else driver, threads, len(partials))
+        return
+    inputs = (plan.theta, *arguments[:4], scale, partials, partials if plan.sums else None, *arguments[4:])
+    if driver == "serial":
+        plan.kernel("serial")(*inputs, 0, len(partials), 1)
+        return
+
+    def work(driver, first, last, step):
+        plan.kernel(driver)(*inputs, first, last, step)
+
     drivers.run(work, driver, threads, len(partials))
 
 
@@ -173,27 +180,20 @@ def _staged(plan, inputs, outputs, scale, partials, driver, first, last):
                 arrays.write(a, start, stop, result)
 
 
-def _outputs(plan, f, out, inputs):
-    """The arrays to write: (values, gradient, Hessian), each None where not asked for."""
-    request = plan.request
-    wanted = [name for name in "vgh" if getattr(request, name)]
-    if request.g and "v" in wanted:
-        wanted.remove("v")
-    made = dict.fromkeys("vgh")
-    if out is None:
-        for name in wanted:
-            made[name] = np.empty(f.shape, plan.result)
-    elif len(wanted) == 2:
+def _outputs(plan, f, out, y, w, mask):
+    """The arrays to write, (values, gradient, Hessian): those of `out`, checked, and new ones for what it leaves out."""
+    inputs = [("y_true", y), ("y_pred", f), ("sample_weight", w), ("mask", mask)]
+    v, g, h = plan.outputs
+    if g and h:
         if not isinstance(out, tuple) or len(out) != 2:
             raise TypeError(f"out must be a tuple (grad, hess) here, found {type(out).__name__}")
-        made["g"] = arrays.output("out[0]", out[0], f, plan.result, inputs)
-        made["h"] = arrays.output("out[1]", out[1], f, plan.result, [*inputs, ("out[0]", out[0])])
-    else:
-        for name in wanted:
-            made[name] = arrays.output("out", out, f, plan.result, inputs)
-    if request.v and made["v"] is None:
-        made["v"] = np.empty(f.shape, plan.result)
-    return made["v"], made["g"], made["h"]
+        g = arrays.output("out[0]", out[0], f, plan.result, inputs)
+        h = arrays.output("out[1]", out[1], f, plan.result, [*inputs, ("out[0]", g)])
+    elif g:
+        g = arrays.output("out", out, f, plan.result, inputs)
+    elif v:
+        return arrays.output("out", out, f, plan.result, inputs), None, None
+    return np.empty(f.shape, plan.result) if v else None, g, h
 
 
 # ---- sums and weights --------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def _outputs(plan, f, out, inputs):
 
 def _reduced(partials, denominator, reduction):
     """The partials added in block order and divided."""
-    total = float(partials[0, 0]) if len(partials) == 1 else ordered_sum(partials[:, 0])
+    total = partials.item(0) if len(partials) == 1 else ordered_sum(partials[:, 0])
     if denominator == 0.0:
         if reduction == "mean":
             warnings.warn("mean of no samples, or of samples without weight: the result is NaN", RuntimeWarning,

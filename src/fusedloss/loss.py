@@ -82,6 +82,10 @@ class Loss:
             elif not (value is None and spec.default is None):
                 object.__setattr__(self, spec.name, _number(where, value, spec.metadata.get("domain", REAL)))
 
+    def __getstate__(self):
+        """The parameters alone: what was compiled for this object stays in this process."""
+        return {spec.name: getattr(self, spec.name) for spec in fields(self)}
+
     # ---- one value -------------------------------------------------------------------------------------------
 
     def __call__(self, y_true, y_pred, sample_weight=None, reduction="mean", *,

@@ -1,18 +1,18 @@
 """Losses of a binary target: y = 1 for the positive class, 0 for the negative one.
 
-f is a raw score. Losses of the probability p = sigma(f) = 1 / (1 + e^-f) write p_t = sigma(m) and q = 1 - p_t = sigma(-m)
-for the probabilities given to the right and to the wrong class; margin losses see only the margin m = s f, s = 2 y - 1,
-which is positive where the sign of f is right.
+f is a raw score, and m = s f with s = 2 y - 1 its margin, positive where the sign of f is right. Losses of the
+probability p = sigma(f) = 1 / (1 + e^-f) write p_t = sigma(m) for what the right class was given and q = 1 - p_t =
+sigma(-m) for what the wrong one was.
 
 All losses of p start from e = exp(-|f|), which neither overflows nor cancels: the smaller one of p and 1 - p is
 e / (1 + e), the larger one 1 / (1 + e), and softplus(x) = log(1 + e^x) = max(x, 0) + log1p(e) for x = f and x = -f.
 """
 
-from math import inf
+from math import inf, tan
 
 from ..domain import BINARY, NON_NEGATIVE, POSITIVE, REAL, UNIT, Interval
 from ..loss import Elementwise, parameter
-from ..vecmath import atan, cos, erfcx, exp, expm1, expm1mx, fma, log, log1mexp, log1p, log_ndtr, pow, sin, where
+from ..vecmath import atan, erfcx, exp, expm1, expm1mx, fma, log, log1mexp, log1p, log_ndtr, pow, tanh, where
 
 __all__ = [
     "BinaryBrier", "BinaryCrossEntropy", "BinaryFocal", "BinaryGeneralizedCrossEntropy", "BinaryPoly1",
@@ -46,10 +46,10 @@ def _right_and_wrong(m, e):
 def _power_of_sigmoid(k, m, log1p_e):
     """sigma(-m)^k = exp(-k softplus(m)) for k >= 0.
 
-    The rounding error of an exponent is the relative error of the power, 16 ulp at k m = 32. So the exponent is kept in
-    two words, s + d. Beyond m = 1e4 all that is multiplied by the power is 0, and k m would overflow.
+    The rounding error of an exponent is the relative error of the power, 16 ulp at k m = 32. So the exponent is kept
+    in two words, s + d.
     """
-    x = min(max(m, 0.0), 1e4)
+    x = min(max(m, 0.0), 1e30)  # an infinite one would end in inf - inf
     top = k * x
     low = fma(k, x, -top) + k * log1p_e
     s = top + low
@@ -62,8 +62,8 @@ def _logit(mean):
     return log(mean) - log(1 - mean)
 
 
-def _sign(x):
-    return (x > 0) - (x < 0) + 0.0
+def sign(x):
+    return where(x > 0, 1.0, where(x < 0, -1.0, 0.0))
 
 
 # ---- losses of the probability -----------------------------------------------------------------------------------
@@ -119,9 +119,9 @@ class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
     def plain(self):
         return self.pos_weight == 1 and self.label_smoothing == 0
 
-    # Textbook: max(f, 0) - y f + log1p(e) and gradient p - y. Where f is right (y = 1, f >> 0) both subtract nearly equal
-    # numbers and are wrong in all digits from f = 37 on (float32: 17). `wrong`, the weight of the class that f speaks
-    # against, is exactly 0 there.
+    # Textbook: max(f, 0) - y f + log1p(e) and gradient p - y. Where f is right (y = 1, f >> 0) the gradient subtracts
+    # nearly equal numbers and is wrong in all digits from f = 37 on (float32: 17). `wrong`, the weight of the class
+    # that f speaks against, is exactly 0 there.
 
     def value(self, y, f):
         positive, negative, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
@@ -171,8 +171,9 @@ class BinaryBrier(_LogitsOrProbabilities, Elementwise):
 
     Domain: y in [0, 1], f any logit, infinite ones included, or a probability in [0, 1].
     Convention: no factor 1/2, and the one-class form (Brier's own sum over both classes is twice as large).
-    Hessian on logits: negative where the prediction is badly wrong (m < -ln 2 = -0.69 for y in {0, 1}); on probabilities
-    it is 2. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950.
+    Hessian on logits: negative where the prediction is badly wrong (m < -ln 2 = -0.69 for y in {0, 1}); on
+    probabilities it is 2.
+    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950.
     """
 
     from_logits: bool = True
@@ -217,11 +218,11 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
     r"""Cross-entropy that fades where the model is right, so that many easy samples do not drown a few hard ones.
 
     l = -a q^gamma log(p_t), p_t = p for y = 1 and 1 - p for y = 0, q = 1 - p_t,
-    p = sigma(f) or, with `from_logits=False`, p = f; a = alpha for y = 1, 1 - alpha for y = 0, and 1 for alpha = None.
+    p = sigma(f) or, with `from_logits=False`, p = f; a = alpha for y = 1, 1 - alpha for y = 0, 1 for alpha = None.
 
     Domain: y 0 or 1, f any logit, infinite ones included, or a probability in [0, 1]; nothing is clipped.
     `gamma = 2`: how fast easy samples fade, 0 is cross-entropy; `alpha = None`: no balancing.
-    Hessian on logits: negative on the hardest samples (p_t < 0.058 for gamma = 2), where boosting needs another curvature.
+    Hessian on logits: negative on the hardest samples (p_t < 0.058 for gamma = 2): boosting needs another curvature.
     Not a proper score: the minimising p is less extreme than the frequency.
     Lin, Goyal, Girshick, He and Dollár, "Focal loss for dense object detection", ICCV 2017.
     """
@@ -276,7 +277,7 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
             power = pow(wrong, self.gamma)
             surprise = -where(y == 1, log(f), log1p(-f))
             ratio = where(wrong == 0, 1.0, surprise / where(wrong == 0, 1.0, wrong))
-            slope = power * (self.gamma * ratio + _over(1.0, right))
+            slope = power * (_times(self.gamma, ratio) + _over(1.0, right))
         return _times(weight, where(y == 1, -slope, slope))
 
     def hessian(self, y, f):
@@ -301,7 +302,7 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
 
 
 class BinaryPoly1(Elementwise):
-    r"""Cross-entropy whose first Taylor coefficient in 1 - p_t is changed by epsilon: harder or softer on easy samples.
+    r"""Cross-entropy whose first Taylor coefficient, in 1 - p_t, is changed by epsilon.
 
     l = -log(p_t) + epsilon q, p_t = sigma(m), q = 1 - p_t, m = (2 y - 1) f.
 
@@ -323,7 +324,7 @@ class BinaryPoly1(Elementwise):
     def value(self, y, f):
         m = where(y == 1, f, -f)
         e = exp(-abs(f))
-        right, wrong = _right_and_wrong(m, e)
+        wrong = _right_and_wrong(m, e)[1]
         return max(-m, 0.0) + log1p(e) + self.epsilon * wrong
 
     def gradient(self, y, f):
@@ -347,7 +348,8 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
 
     Domain: y 0 or 1, f any logit, infinite ones included; bounded by 1/q. `q = 0.7` as in the paper.
     Hessian: p_t^q (1 - p_t) (p_t - q (1 - p_t)), negative where p_t < q / (1 + q).
-    Zhang and Sabuncu, "Generalized cross entropy loss for training deep neural networks with noisy labels", NeurIPS 2018.
+    Zhang and Sabuncu, "Generalized cross entropy loss for training deep neural networks with noisy labels",
+    NeurIPS 2018.
     """
 
     q: float = parameter(0.7, UNIT)
@@ -365,8 +367,8 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
     def largest(self):
         return 1 / self.q if self.q > 0 else inf
 
-    # Textbook: (1 - p_t^q) / q cancels for small q and for p_t near 1, and is 0 / 0 at q = 0. With x = q log(p_t) it is
-    # -log(p_t) (e^x - 1) / x.
+    # Textbook: (1 - p_t^q) / q cancels for small q and for p_t near 1, and is 0 / 0 at q = 0. With x = q log(p_t) it
+    # is -log(p_t) (e^x - 1) / x.
 
     def value(self, y, f):
         m = where(y == 1, f, -f)
@@ -378,7 +380,7 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
     def gradient(self, y, f):
         m = where(y == 1, f, -f)
         e = exp(-abs(f))
-        right, wrong = _right_and_wrong(m, e)
+        wrong = _right_and_wrong(m, e)[1]
         slope = _power_of_sigmoid(self.q, -m, log1p(e)) * wrong
         return where(y == 1, -slope, slope)
 
@@ -389,7 +391,7 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
         return _power_of_sigmoid(self.q, -m, log1p(e)) * wrong * (right - self.q * wrong)
 
     def optimum(self, mean):
-        return _logit(mean) / (1 - self.q) if self.q < 1 else _sign(mean - 0.5) * inf if mean != 0.5 else 0.0
+        return _logit(mean) / (1 - self.q) if self.q < 1 else sign(mean - 0.5) * inf if mean != 0.5 else 0.0
 
 
 # ---- other links -------------------------------------------------------------------------------------------------
@@ -417,25 +419,336 @@ class Probit(Elementwise):
         slope = _inverse_mills(where(y == 1, f, -f))
         return where(y == 1, -slope, slope)
 
+    # Textbook: lambda (lambda + m), which for m << 0 is the difference of two numbers near m^2, down to inf - inf.
+    # There lambda = x + K, x = -m, K = 1 / (x + 2 / (x + 3 / (x + ...))), so that lambda (lambda + m) = (x + K) K.
+
     def hessian(self, y, f):
         m = where(y == 1, f, -f)
         slope = _inverse_mills(m)
-        # lambda + m cancels for m << 0, down to inf - inf; there it is 1 / (x + 2 / (x + 3 / (x + ...))), x = -m
-        w = 1 / max(m * m, 900.0)
-        far = (1 + w * (27 + w * (168 + w * 192))) ...
-        return where(m < -30, far, slope * (slope + m))
+        w = 1 / max(m * m, 400.0)
+        xk = (1 + w * (25 + w * (141 + w * 105))) / (1 + w * (27 + w * (185 + w * 279)))
+        return where(m < -20, xk * (1 + w * xk), _times(slope, slope + m))
 
     def optimum(self, mean):
         from statistics import NormalDist
 
-        return NormalDist().inv_cdf(mean) if 0 < mean < 1 else _sign(mean - 0.5) * inf
+        return NormalDist().inv_cdf(mean) if 0 < mean < 1 else sign(mean - 0.5) * inf
 
 
 def _inverse_mills(m):
-    """phi(m) / Phi(m). Textbook: 0 / 0 from m = -38 on; erfcx(x) = e^(x^2) erfc(x) has taken the exponential out."""
-    square = m * m
+    """lambda = phi(m) / Phi(m). Textbook: 0 / 0 from m = -38 on; with erfcx(x) = e^(x^2) erfc(x) the bell cancels."""
+    a = abs(m)
+    x = min(a, 1e4)
+    square = x * x
     bell = exp(-0.5 * square)
-    bell = bell - bell * (0.5 * fma(m, m, -square))  # the rounding error of m^2 is a relative error of the bell
-    tail = erfcx(SQRT_HALF * abs(m))
+    bell = bell - bell * (0.5 * fma(x, x, -square))  # what rounding took from x^2 is a relative error of the bell
+    tail = erfcx(SQRT_HALF * a)
     top = where(m < 0, SQRT_2_OVER_PI, INVERSE_SQRT_2PI * bell)
     return _over(top, where(m < 0, tail, 1 - 0.5 * bell * tail))
+
+
+class ComplementaryLogLog(Elementwise):
+    r"""Negative log-likelihood of "at least one event" when events come at rate u = e^f (grouped survival times).
+
+    l = -log(1 - e^-u) for y = 1, u for y = 0.
+
+    Domain: y 0 or 1, f the log of the rate, any real number, infinite ones included. p = 1 - exp(-e^f) is not
+    symmetric: p(0) = 0.63. Hessian: never negative; 0 in the limits f = inf, y = 1 and f = -inf.
+    Fisher, "On the mathematical foundations of theoretical statistics", Phil. Trans. R. Soc. A 222, 1922.
+    """
+
+    formula = "-ln(1 - e^-u) if y = 1 else u,  u = e^f"
+    peers = ("statsmodels GLM(family=Binomial(link=CLogLog()))",)
+    y_domain = BINARY
+    link = "cloglog"
+
+    # For y = 1, f << 0 the value is -f + u/2 - ..., exact where u itself is 0 already. For y = 1, u >> 0 all is 0; a
+    # finite u avoids inf / inf.
+
+    def value(self, y, f):
+        u = exp(f)
+        return where(y == 1, where(f < -20, 0.5 * u - f, -log1mexp(u)), u)
+
+    def gradient(self, y, f):
+        u = exp(f)
+        slope = _bernoulli(min(u, 1e3))
+        return where(y == 1, -slope, u)
+
+    def hessian(self, y, f):
+        u = exp(f)
+        x = min(u, 1e3)
+        slope = _bernoulli(x)
+        # u + slope - 1, without its cancellation for small u, where it is near u / 2
+        small = max(min(u, 1.0), 1e-16)
+        bend = where(u < 1, u * (1 - expm1mx(small) / (small * expm1(small))), x + slope - 1)
+        return where(y == 1, slope * bend, u)
+
+    def optimum(self, mean):
+        return log(-log1p(-mean))
+
+
+def _bernoulli(u):
+    """u / (e^u - 1), 1 at u = 0."""
+    return where(u == 0, 1.0, u / where(u == 0, 1.0, expm1(u)))
+
+
+# ---- margins -----------------------------------------------------------------------------------------------------
+
+
+class Hinge(Elementwise):
+    r"""Linear in the margin up to 1, then 0: the loss of support vector machines; only the sign of f is learnt.
+
+    l = max(0, 1 - m), m = (2 y - 1) f.
+
+    Domain: y 0 or 1 (not -1), f any real number. Gradient at m = 1: 0. Hessian: 0 everywhere.
+    Cortes and Vapnik, "Support-vector networks", Machine Learning 20, 1995.
+    """
+
+    formula = "max(0, 1 - m),  m = (2y - 1) f"
+    notes = "Targets are 0 and 1 where scikit-learn takes any two labels and torch -1 and 1; f is no estimate of p."
+    peers = ("sklearn.metrics.hinge_loss", "keras.losses.Hinge", "optax.losses.hinge_loss", "xgboost binary:hinge")
+    y_domain = BINARY
+    link = "score"
+    smooth = False
+
+    def value(self, y, f):
+        return max(1 - (2 * y - 1) * f, 0.0)
+
+    def gradient(self, y, f):
+        s = 2 * y - 1
+        return where(s * f < 1, -s, 0.0)
+
+    def hessian(self, y, f):
+        return 0.0
+
+    def optimum(self, mean):
+        return sign(mean - 0.5)
+
+
+class SquaredHinge(Elementwise):
+    r"""Hinge with a continuous gradient, which estimates the probability (f + 1) / 2: the L2-SVM.
+
+    l = max(0, 1 - m)^2, m = (2 y - 1) f.
+
+    Domain: y 0 or 1, f any real number. Hessian: 2 where m < 1, 0 beyond.
+    Chang, Hsieh and Lin, "Coordinate descent method for large-scale L2-loss linear SVM", JMLR 9, 2008.
+    """
+
+    formula = "max(0, 1 - m)²,  m = (2y - 1) f"
+    peers = ("sklearn.svm.LinearSVC(loss='squared_hinge')", "keras.losses.SquaredHinge")
+    y_domain = BINARY
+    link = "score"
+
+    def value(self, y, f):
+        d = max(1 - (2 * y - 1) * f, 0.0)
+        return d * d
+
+    def gradient(self, y, f):
+        s = 2 * y - 1
+        return -2 * s * max(1 - s * f, 0.0)
+
+    def hessian(self, y, f):
+        return where((2 * y - 1) * f < 1, 2.0, 0.0)
+
+    def optimum(self, mean):
+        return 2 * mean - 1
+
+
+class SmoothedHinge(Elementwise):
+    r"""Hinge whose corner is rounded off by a parabola over a width of gamma.
+
+    l = 0 for m >= 1, (1 - m)^2 / (2 gamma) for 1 - gamma < m < 1, 1 - m - gamma / 2 below; m = (2 y - 1) f.
+
+    Domain: y 0 or 1, f any real number. `gamma = 1` (0 would be the hinge). Hessian: 1 / gamma on the band, else 0.
+    Rennie and Srebro, "Loss functions for preference levels", IJCAI 2005 (gamma = 1);
+    Shalev-Shwartz and Zhang, "Stochastic dual coordinate ascent methods", JMLR 14, 2013.
+    """
+
+    gamma: float = parameter(1.0, POSITIVE)
+    formula = "0 if m ≥ 1 else (1 - m)²/(2 gamma) if m > 1 - gamma else 1 - m - gamma/2,  m = (2y - 1) f"
+    y_domain = BINARY
+    link = "score"
+
+    @property
+    def curvature(self):
+        return 1 / self.gamma
+
+    # d = max(0, 1 - m); c d - c^2 / 2 with c = min(d, gamma) is d^2 / 2 on the band and gamma (d - gamma / 2) beyond.
+
+    def value(self, y, f):
+        d = max(1 - (2 * y - 1) * f, 0.0)
+        c = min(d, self.gamma)
+        return c * self.curvature * (d - 0.5 * c)
+
+    def gradient(self, y, f):
+        s = 2 * y - 1
+        return -s * min(max(1 - s * f, 0.0) * self.curvature, 1.0)
+
+    def hessian(self, y, f):
+        d = 1 - (2 * y - 1) * f
+        return where((d > 0) & (d < self.gamma), self.curvature, 0.0)
+
+    def optimum(self, mean):
+        larger = max(mean, 1 - mean)
+        f = 1 - self.gamma * (1 - larger) / larger if 2 * larger >= self.gamma else 2 * larger - 1
+        return sign(mean - 0.5) * f
+
+
+class ModifiedHuber(Elementwise):
+    r"""Squared hinge that is only linear for large mistakes: robust to outliers, and estimates p = (f + 1) / 2.
+
+    l = max(0, 1 - m)^2 for m >= -1, -4 m below; m = (2 y - 1) f.
+
+    Domain: y 0 or 1, f any real number. Hessian: 2 for -1 <= m < 1, else 0.
+    Zhang, "Solving large scale linear prediction problems using stochastic gradient descent algorithms", ICML 2004.
+    """
+
+    formula = "max(0, 1 - m)² if m ≥ -1 else -4m,  m = (2y - 1) f"
+    peers = ("sklearn.linear_model.SGDClassifier(loss='modified_huber')",)
+    y_domain = BINARY
+    link = "score"
+
+    # d = max(0, 1 - m); c (2 d - c) with c = min(d, 2) is d^2 down to m = -1 and 4 d - 4 = -4 m below.
+
+    def value(self, y, f):
+        d = max(1 - (2 * y - 1) * f, 0.0)
+        c = min(d, 2.0)
+        return c * (2 * d - c)
+
+    def gradient(self, y, f):
+        s = 2 * y - 1
+        return -2 * s * min(max(1 - s * f, 0.0), 2.0)
+
+    def hessian(self, y, f):
+        m = (2 * y - 1) * f
+        return where((m >= -1) & (m < 1), 2.0, 0.0)
+
+    def optimum(self, mean):
+        return 2 * mean - 1
+
+
+class Exponential(Elementwise):
+    r"""The loss of AdaBoost: grows exponentially with a wrong margin, so wrong labels dominate it.
+
+    l = exp(-m), m = (2 y - 1) f.
+
+    Domain: y 0 or 1, f half a logit, p = 1 / (1 + e^-2f); overflows to inf below m = -709 (float32: -88).
+    Hessian: l itself.
+    Freund and Schapire, "A decision-theoretic generalization of on-line learning and an application to boosting",
+    J. Comput. Syst. Sci. 55, 1997.
+    """
+
+    formula = "e^-m,  m = (2y - 1) f"
+    peers = ("sklearn.ensemble.GradientBoostingClassifier(loss='exponential')",)
+    y_domain = BINARY
+    link = "half_logit"
+
+    def value(self, y, f):
+        return exp((1 - 2 * y) * f)
+
+    def gradient(self, y, f):
+        return (1 - 2 * y) * exp((1 - 2 * y) * f)
+
+    def hessian(self, y, f):
+        return exp((1 - 2 * y) * f)
+
+    def optimum(self, mean):
+        return 0.5 * _logit(mean)
+
+
+class Savage(Elementwise):
+    r"""Bounded and proper: a wrong label costs at most 1 (SavageBoost). Equals BinaryBrier where y is 0 or 1.
+
+    l = q^2, q = 1 / (1 + e^m), m = (2 y - 1) f.
+
+    Domain: y 0 or 1, f any logit, infinite ones included. Hessian: negative for m < -ln 2.
+    Masnadi-Shirazi and Vasconcelos, "On the design of loss functions for classification", NIPS 2008; there f is half
+    a logit: theirs is this loss at 2 f.
+    """
+
+    formula = "1/(1 + e^m)²,  m = (2y - 1) f"
+    y_domain = BINARY
+    link = "logit"
+    convex = False
+
+    def value(self, y, f):
+        m = where(y == 1, f, -f)
+        wrong = _right_and_wrong(m, exp(-abs(f)))[1]
+        return wrong * wrong
+
+    def gradient(self, y, f):
+        m = where(y == 1, f, -f)
+        right, wrong = _right_and_wrong(m, exp(-abs(f)))
+        slope = 2 * wrong * wrong * right
+        return where(y == 1, -slope, slope)
+
+    def hessian(self, y, f):
+        m = where(y == 1, f, -f)
+        right, wrong = _right_and_wrong(m, exp(-abs(f)))
+        return 2 * wrong * wrong * right * (2 * right - wrong)
+
+    def optimum(self, mean):
+        return _logit(mean)
+
+
+class Tangent(Elementwise):
+    r"""Bounded, and it also penalises margins that are too large: the loss of TangentBoost.
+
+    l = (2 atan(m) - 1)^2, m = (2 y - 1) f; smallest at m = tan(1/2) = 0.546, and at most (pi + 1)^2 = 17.2.
+
+    Domain: y 0 or 1, f any real number, infinite ones included; p = atan(f) + 1/2 (clipped to [0, 1]).
+    Hessian: negative for m < -0.66 and for m > 2.6.
+    Masnadi-Shirazi, Mahadevan and Vasconcelos, "On the design of robust classifiers for computer vision", CVPR 2010.
+    """
+
+    formula = "(2 atan(m) - 1)²,  m = (2y - 1) f"
+    y_domain = BINARY
+    link = "tangent"
+    convex = False
+
+    def value(self, y, f):
+        d = 2 * atan((2 * y - 1) * f) - 1
+        return d * d
+
+    def gradient(self, y, f):
+        s = 2 * y - 1
+        return 4 * s * (2 * atan(s * f) - 1) / (1 + f * f)
+
+    def hessian(self, y, f):
+        m = (2 * y - 1) * f
+        r = 1 / (1 + f * f)
+        return where(r == 0, 0.0, 8 * r * (r * (1 - m * (2 * atan(m) - 1))))
+
+    def optimum(self, mean):
+        return tan(mean - 0.5)
+
+
+class Perceptron(Elementwise):
+    r"""Distance to the right side of the boundary; no margin is asked for.
+
+    l = max(0, -m), m = (2 y - 1) f.
+
+    Domain: y 0 or 1, f any real number. Gradient at m = 0, where learning starts: -s, as if wrong. Hessian: 0.
+    f = 0 minimises it for any constant: it separates classes, and says nothing about how sure it is.
+    Rosenblatt, "The perceptron", Psychological Review 65, 1958.
+    """
+
+    formula = "max(0, -m),  m = (2y - 1) f"
+    notes = "At m = 0 the gradient is -s as in scikit-learn; optax has 0 there, where training would never start."
+    peers = ("sklearn.linear_model.Perceptron", "optax.losses.perceptron_loss")
+    y_domain = BINARY
+    link = "score"
+    smooth = False
+
+    def value(self, y, f):
+        return max((1 - 2 * y) * f, 0.0)
+
+    def gradient(self, y, f):
+        s = 2 * y - 1
+        return where(s * f <= 0, -s, 0.0)
+
+    def hessian(self, y, f):
+        return 0.0
+
+    def optimum(self, mean):
+        return 0.0

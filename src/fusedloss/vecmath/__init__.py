@@ -1,11 +1,12 @@
 """Mathematical functions for formulas written on one sample.
 
-A formula calls these plain Python functions; the compiler replaces them by the SIMD code of `scalar`. Uncompiled, they
-take Python floats and NumPy doubles (IEEE double arithmetic: special values as in C, nothing raises), np.float32
-(computed in double, rounded) and numbers of mpmath (computed at their precision). Neither Numba nor mpmath is imported.
+A formula calls these plain Python functions; the compiler replaces them by the SIMD code of `scalar`.
+Uncompiled, they take Python floats and NumPy doubles (IEEE double arithmetic: special values as in C, nothing
+raises), np.float32 (computed in double, rounded) and numbers of mpmath (computed at their precision). Neither
+Numba nor mpmath is imported.
 
-The accuracy stated is that of the compiled code: the largest error seen, in units in the last place of the result, for
-float64 and float32.
+"Error a / b ulp" is the largest error of the compiled code in float64 / float32, in units in the last place of
+the exact result, subnormal results included.
 """
 
 import functools
@@ -14,9 +15,9 @@ from fractions import Fraction
 
 from . import tables
 
-__all__ = ["atan", "copysign", "cos", "digamma", "erf", "erfc", "exp", "expm1", "expm1mx", "fma", "lgamma", "log",
-           "log1mexp", "log1p", "log1pmx", "log_ndtr", "log_sigmoid", "pow", "sigmoid", "sin", "softplus", "sqrt",
-           "tanh", "where"]
+__all__ = ["atan", "copysign", "cos", "digamma", "erf", "erfc", "exp", "expm1", "expm1mx", "fma", "lgamma",
+           "log", "log1mexp", "log1p", "log1pmx", "log_ndtr", "log_sigmoid", "pow", "sigmoid", "sin", "softplus",
+           "sqrt", "tanh", "where"]
 
 LARGEST_ANGLE = 1e5
 FAR = 1e12                                         # erfc is 0, even to mpmath's users
@@ -59,12 +60,16 @@ def _horner(coefficients, x):
     return total
 
 
-# ---- exponentials and logarithms ------------------------------------------------------------------------------------
+# ---- exponentials and logarithms ---------------------------------------------------------------------------
 
 
 @_function(lambda mp, x: mp.exp(x))
 def exp(x):
-    """e^x. exp(-inf) = 0, exp(inf) = inf; overflows to inf, underflows through the subnormal numbers. ULP[exp]"""
+    """e^x.
+
+    exp(-inf) = 0, exp(inf) = inf; overflows to inf, underflows through the subnormal numbers. Error 0.8 /
+    0.8 ulp.
+    """
     try:
         return math.exp(x)
     except OverflowError:
@@ -73,7 +78,7 @@ def exp(x):
 
 @_function(lambda mp, x: mp.expm1(x))
 def expm1(x):
-    """e^x - 1 without cancellation near 0. expm1(-inf) = -1; -0 is kept. ULP[expm1]"""
+    """e^x - 1 without cancellation near 0. expm1(-inf) = -1; -0 is kept. Error 1.2 / 1.1 ulp."""
     try:
         return math.expm1(x)
     except OverflowError:
@@ -87,7 +92,10 @@ def _expm1mx(mp, x):
 
 @_function(lambda mp, x: mp.inf if mp.isinf(x) else +_expm1mx(mp, x))
 def expm1mx(x):
-    """e^x - 1 - x without cancellation: x^2 / 2 + x^3 / 6 + ... near 0. inf at -inf and inf. ULP[expm1mx]"""
+    """e^x - 1 - x without cancellation: x^2 / 2 + x^3 / 6 + ...
+
+    near 0. inf at -inf and inf. Error 2.2 / 2.0 ulp.
+    """
     if abs(x) < 1.0:
         return x * x * _horner([1.0 / math.factorial(k) for k in range(2, 22)], x)
     return math.inf if abs(x) == math.inf else expm1(x) - x
@@ -99,7 +107,7 @@ def _log(mp, x):
 
 @_function(_log)
 def log(x):
-    """Natural logarithm, x >= 0. log(0) = -inf, log(inf) = inf, NaN for x < 0. ULP[log]"""
+    """Natural logarithm, x >= 0. log(0) = -inf, log(inf) = inf, NaN for x < 0. Error 0.9 / 1.0 ulp."""
     return math.log(x) if x > 0.0 else -math.inf if x == 0.0 else math.nan
 
 
@@ -109,7 +117,10 @@ def _log1p(mp, x):
 
 @_function(_log1p)
 def log1p(x):
-    """log(1 + x) without cancellation near 0, x >= -1. log1p(-1) = -inf, NaN for x < -1; -0 is kept. ULP[log1p]"""
+    """log(1 + x) without cancellation near 0, x >= -1.
+
+    log1p(-1) = -inf, NaN for x < -1; -0 is kept. Error 0.9 / 1.0 ulp.
+    """
     return math.log1p(x) if x > -1.0 else -math.inf if x == -1.0 else math.nan
 
 
@@ -120,9 +131,12 @@ def _log1pmx(mp, x):
 
 @_function(lambda mp, x: -mp.inf if x == mp.inf else +_log1pmx(mp, x))
 def log1pmx(x):
-    """log(1 + x) - x without cancellation: -x^2 / 2 + x^3 / 3 - ... near 0, x >= -1. -inf at -1 and inf. ULP[log1pmx]"""
+    """log(1 + x) - x without cancellation: -x^2 / 2 + x^3 / 3 - ...
+
+    near 0, x >= -1. -inf at -1 and inf. Error 3.3 / 3.7 ulp.
+    """
     if -0.6 < x < 1.0:
-        s = x / (2.0 + x)                           # log(1 + x) = 2 (s + s^3 / 3 + s^5 / 5 + ...), 2 s - x = -s x
+        s = x / (2.0 + x)                           # log(1 + x) = 2 s + 2 s^3 / 3 + ..., 2 s - x = -s x
         z = s * s
         return -s * (x - 2.0 * z * _horner([1.0 / (2 * k + 3) for k in range(24)], z))
     return -math.inf if x == math.inf else log1p(x) - x
@@ -136,7 +150,7 @@ def _log1mexp(mp, x):
 
 @_function(_log1mexp)
 def log1mexp(x):
-    """log(1 - e^-x) without cancellation, x >= 0. -inf at 0, 0 at inf, NaN for x < 0. ULP[log1mexp]"""
+    """log(1 - e^-x) without cancellation, x >= 0. -inf at 0, 0 at inf, NaN for x < 0. Error 1.8 / 2.0 ulp."""
     if not x > 0.0:
         return -math.inf if x == 0.0 else math.nan
     return math.log(-math.expm1(-x)) if x < math.log(2.0) else math.log1p(-math.exp(-x))
@@ -154,7 +168,11 @@ def _pow(mp, x, y):
 
 @_function(_pow)
 def pow(x, y):
-    """x^y. All special values of C: x^0 = 1^y = 1 even for NaN, NaN for x < 0 unless y is an integer. ULP[pow]"""
+    """x^y.
+
+    All special values of C: x^0 = 1^y = 1 even for NaN, NaN for x < 0 unless y is an integer. Error 0.7 /
+    1.6 ulp.
+    """
     try:
         return math.pow(x, y)
     except OverflowError:
@@ -165,16 +183,19 @@ def pow(x, y):
 
 @_function(lambda mp, x: mp.sqrt(x) if x >= 0 else mp.nan)
 def sqrt(x):
-    """Square root, correctly rounded. NaN for x < 0; -0 is kept."""
+    """Square root. NaN for x < 0; -0 is kept. Error 0.5 / 0.5 ulp: correctly rounded."""
     return math.sqrt(x) if x >= 0.0 else math.nan
 
 
-# ---- sigmoids -------------------------------------------------------------------------------------------------------
+# ---- sigmoids ----------------------------------------------------------------------------------------------
 
 
 @_function(lambda mp, x: 1 / (1 + mp.exp(-x)))
 def sigmoid(x):
-    """1 / (1 + e^-x), from e^-|x|: cannot overflow. 0 at -inf, 1 at inf; right in the subnormal tail. ULP[sigmoid]"""
+    """1 / (1 + e^-x), from e^-|x|: cannot overflow.
+
+    0 at -inf, 1 at inf; right in the subnormal tail. Error 1.5 / 1.5 ulp.
+    """
     t = math.exp(-abs(x))
     return 1.0 / (1.0 + t) if x >= 0.0 else t / (1.0 + t)
 
@@ -185,28 +206,34 @@ def _softplus(mp, x):
 
 @_function(_softplus)
 def softplus(x):
-    """log(1 + e^x) as max(x, 0) + log(1 + e^-|x|): cannot overflow. 0 at -inf, inf at inf. ULP[softplus]"""
+    """log(1 + e^x) as max(x, 0) + log(1 + e^-|x|): cannot overflow.
+
+    0 at -inf, inf at inf. Error 1.5 / 1.7 ulp.
+    """
     return (x if x > 0.0 else 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 @_function(lambda mp, x: -_softplus(mp, -x))
 def log_sigmoid(x):
-    """log(sigmoid(x)) = -softplus(-x). -inf at -inf, 0 at inf. ULP[log_sigmoid]"""
+    """log(sigmoid(x)) = -softplus(-x). -inf at -inf, 0 at inf. Error 1.6 / 1.7 ulp."""
     return -softplus(-x)
 
 
 @_function(lambda mp, x: mp.tanh(x))
 def tanh(x):
-    """Hyperbolic tangent. -1 at -inf, 1 at inf; -0 is kept. ULP[tanh]"""
+    """Hyperbolic tangent. -1 at -inf, 1 at inf; -0 is kept. Error 1.5 / 1.5 ulp."""
     return math.tanh(x)
 
 
-# ---- the normal distribution ----------------------------------------------------------------------------------------
+# ---- the normal distribution -------------------------------------------------------------------------------
 
 
 @_function(lambda mp, x: mp.erf(x) if not abs(x) > FAR else mp.sign(x))
 def erf(x):
-    """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. -1 at -inf, 1 at inf; -0 is kept. ULP[erf]"""
+    """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.
+
+    -1 at -inf, 1 at inf; -0 is kept. Error 0.9 / 1.0 ulp.
+    """
     return math.erf(x)
 
 
@@ -216,7 +243,10 @@ def _erfc(mp, x):                                   # mpmath fails at the far en
 
 @_function(_erfc)
 def erfc(x):
-    """1 - erf(x) without cancellation. 2 at -inf, 0 at inf; right in the subnormal tail. ULP[erfc]"""
+    """1 - erf(x) without cancellation.
+
+    2 at -inf, 0 at inf; right in the subnormal tail. Error 1.4 / 1.5 ulp.
+    """
     return math.erfc(x)
 
 
@@ -229,9 +259,12 @@ def _log_ndtr(mp, x):
 
 @_function(_log_ndtr)
 def log_ndtr(x):
-    """log of the standard normal distribution function. Like -x^2 / 2 at -inf, 0 at inf. ULP[log_ndtr]"""
+    """log of the standard normal distribution function.
+
+    Like -x^2 / 2 at -inf, 0 at inf. Error 2.4 / 2.6 ulp.
+    """
     if x < -20.0:
-        q = 1.0 / (x * x)                           # the tail's asymptotic series 1 - q + 1 3 q^2 - 1 3 5 q^3 + ...
+        q = 1.0 / (x * x)                           # asymptotic series 1 - q + 1 3 q^2 - 1 3 5 q^3 + ...
         series = 0.0
         for k in range(15, 0, -2):
             series = -k * q * (1.0 + series)
@@ -243,7 +276,7 @@ def log_ndtr(x):
     return math.log1p(-half_tail) if x > 0.0 else math.log(half_tail)
 
 
-# ---- the gamma function ---------------------------------------------------------------------------------------------
+# ---- the gamma function ------------------------------------------------------------------------------------
 
 
 def _domain(mp, x, at_zero, f):
@@ -252,10 +285,10 @@ def _domain(mp, x, at_zero, f):
 
 @_function(lambda mp, x: _domain(mp, x, mp.inf, lambda x: mp.loggamma(x)))
 def lgamma(x):
-    """log of the gamma function, x > 0. inf at 0 and inf; NaN for x < 0. ULP[lgamma]"""
+    """log of the gamma function, x > 0. inf at 0 and inf; NaN for x < 0. Error 2.9 / 2.6 ulp."""
     if not x > 0.0:
         return math.inf if x == 0.0 else math.nan
-    if x < 2.5:                                     # the zeros 1 and 2 as factors; Gamma(x) = Gamma(x + 1) / x below 1
+    if x < 2.5:                                     # below 1: Gamma(x) = Gamma(x + 1) / x
         u, v, log_x = (x - 1.0, x, math.log(x)) if x < 1.0 else (x - 2.0, x - 1.0, 0.0)
         return v * u * _horner(tables.LGAMMA[8], u) - log_x
     q = 1.0 / x
@@ -264,7 +297,7 @@ def lgamma(x):
 
 @_function(lambda mp, x: _domain(mp, x, -mp.inf, lambda x: mp.digamma(x)))
 def digamma(x):
-    """Derivative of lgamma, x > 0. -inf at 0, inf at inf; NaN for x < 0. ULP[digamma]"""
+    """Derivative of lgamma, x > 0. -inf at 0, inf at inf; NaN for x < 0. Error 2.2 / 2.4 ulp."""
     if not x > 0.0:
         return -math.inf if x == 0.0 else math.nan
     if x < 2.5:
@@ -274,28 +307,28 @@ def digamma(x):
     return math.log(x) - (0.5 * q + q * q * _horner(tables.DIGAMMA_TAIL[8], q * q))
 
 
-# ---- angles ---------------------------------------------------------------------------------------------------------
+# ---- angles ------------------------------------------------------------------------------------------------
 
 
 @_function(lambda mp, x: mp.sin(x))
 def sin(x):
-    """Sine of x radians. ULP[sin] for |x| <= 1e4; NaN for |x| > 1e5."""
+    """Sine of x radians. Error 0.9 / 0.9 ulp for |x| <= 1e4; NaN for |x| > 1e5."""
     return math.sin(x) if abs(x) <= LARGEST_ANGLE else math.nan
 
 
 @_function(lambda mp, x: mp.cos(x))
 def cos(x):
-    """Cosine of x radians. ULP[cos] for |x| <= 1e4; NaN for |x| > 1e5."""
+    """Cosine of x radians. Error 0.9 / 0.9 ulp for |x| <= 1e4; NaN for |x| > 1e5."""
     return math.cos(x) if abs(x) <= LARGEST_ANGLE else math.nan
 
 
 @_function(lambda mp, x: mp.atan(x))
 def atan(x):
-    """Inverse of the tangent. -pi/2 at -inf, pi/2 at inf; -0 is kept. ULP[atan]"""
+    """Inverse of the tangent. -pi/2 at -inf, pi/2 at inf; -0 is kept. Error 1.7 / 1.9 ulp."""
     return math.atan(x)
 
 
-# ---- parts of numbers -----------------------------------------------------------------------------------------------
+# ---- parts of numbers --------------------------------------------------------------------------------------
 
 
 @_function(lambda mp, a, b: -abs(a) if b < 0 else abs(a))

@@ -1,7 +1,7 @@
-"""What Numba lacks: fused multiply-add, select, bit casts, Horner's rule as one expression, float16 <-> float32.
+"""What Numba lacks: fused multiply-add, select, bit casts, Horner's rule unrolled, float16 <-> float32.
 
-An explicit `llvm.fma` (instead of the fastmath flag "contract") gives the same bits on every CPU; `select` is certain not
-to become a branch. Both vectorise.
+An explicit `llvm.fma` (instead of the fastmath flag "contract") gives the same bits on every CPU; `select` is
+certain not to become a branch. Both vectorise.
 """
 
 import numpy as np
@@ -41,18 +41,24 @@ def copysign(typing, magnitude, sign):
 def bits(typing, x):
     """The bit pattern of a float as a signed integer."""
     integer = types.int32 if x == types.float32 else types.int64
-    return integer(x), lambda context, builder, signature, args: builder.bitcast(args[0], context.get_value_type(integer))
+
+    def code(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(integer))
+    return integer(x), code
 
 
 @intrinsic
 def from_bits(typing, i):
     """The float with the bit pattern i."""
     real = types.float32 if i.bitwidth == 32 else types.float64
-    return real(i), lambda context, builder, signature, args: builder.bitcast(args[0], context.get_value_type(real))
+
+    def code(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(real))
+    return real(i), code
 
 
 def horner(coefficients):
-    """x -> c[0] + x (c[1] + x (c[2] + ...)) as straight-line code: Numba keeps a long loop over a tuple, which is scalar."""
+    """x -> c[0] + x (c[1] + x (c[2] + ...)), unrolled: a long loop over a tuple would stay a loop, and scalar."""
     @intrinsic
     def polynomial(typing, x):
         def code(context, builder, signature, args):
@@ -95,6 +101,6 @@ def float_to_half(x):
     normal = U32(U32(a + ROUND + U32(U32(a >> SHIFT) & U32(1))) >> SHIFT)
     subnormal = U32(U32(bits(abs(x) + HALF)) - HALF_BITS)       # the addition rounds to a multiple of 2^-24
     h = where(a < MIN_NORMAL_HALF, subnormal, normal)           # may carry into 2^-14, as it should
-    h = where(a < TWO_TO_16, h, HALF_INF)                       # 65520 and up has carried into infinity already
+    h = where(a < TWO_TO_16, h, HALF_INF)                       # from 65520 on it has carried already
     h = where(a > FLOAT_INF, QUIET_NAN, h)
     return U16(h | U32(U32(pattern >> SIGN_SHIFT) & SIGN))

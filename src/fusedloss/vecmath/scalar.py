@@ -1,9 +1,9 @@
 """Branch-free scalar code of the functions of vecmath: inlined into a loop, it is SIMD.
 
-`build(np.float64)` and `build(np.float32)` compile one source, each in its own arithmetic. No fastmath flag and an
-explicit fma: the bits are the same in the vector body and in the scalar tail of a loop, and on every CPU. A "word" is one
-number of the format; `h, l` is an unevaluated sum h + l whose second word holds what the first has rounded away.
-Special values are selected at the end; arguments are clamped before a conversion to integer (NaN there is undefined).
+`build(np.float64)` and `build(np.float32)` compile one source, each in its own arithmetic. No fastmath flag and
+an explicit fma: the bits are the same in the vector body and in the scalar tail of a loop, and on every CPU.
+`h, l` is an unevaluated sum h + l whose second word holds what the first has rounded away. Special values are
+selected at the end; arguments are clamped before a conversion to integer (of NaN it is undefined).
 """
 
 from functools import cache
@@ -20,7 +20,7 @@ __all__ = ["build"]
 
 @cache
 def build(F):
-    """The functions of `fusedloss.vecmath` for numbers of type F, as a namespace, to be called from compiled code."""
+    """The functions of `fusedloss.vecmath` for numbers of type F, to be called from compiled code."""
     m = SimpleNamespace(F=F, fma=fma, where=where, copysign=copysign)
     m.size = np.dtype(F).itemsize
     m.I = np.int64 if F is np.float64 else np.int32
@@ -47,7 +47,7 @@ def _constants(m, name):
 
 
 def _words(m):
-    """Arithmetic with an unevaluated sum of two numbers (Dekker, Knuth)."""
+    """Exact sums and products in two words (Dekker, Knuth)."""
     register = _register(m.F)
 
     @register
@@ -74,7 +74,7 @@ def _words(m):
 
 
 def _exponential(m):
-    """e^x = 2^n (1 + r + r^2 P(r)), x = n ln 2 + r, with ln 2 in two words so that n times the first is exact."""
+    """e^x = 2^n (1 + r + r^2 P(r)), x = n ln 2 + r; n times the first word of ln 2 is exact."""
     F, I, fast_two_sum, two_sum = m.F, m.I, m.fast_two_sum, m.two_sum
     register = _register(F)
     polynomial, expm1mx_polynomial = _polynomial(m, "EXP"), _polynomial(m, "EXPM1MX")
@@ -92,7 +92,7 @@ def _exponential(m):
         return from_bits(I((n + BIAS) << MANTISSA))
 
     @register
-    def scaled(x, n):                                   # x 2^n in two steps: one power alone may leave the format
+    def scaled(x, n):                                   # x 2^n; 2^n alone may leave the format
         half = np.int32(n) >> np.int32(1)
         return x * pow2(I(half)) * pow2(I(np.int32(n) - half))
 
@@ -127,7 +127,7 @@ def _exponential(m):
 
     @register
     def exp(x):
-        n, h, l = exp_words(x)
+        n, h, _ = exp_words(x)
         return where(x == x, scaled(h, n), x)
 
     @register
@@ -143,7 +143,7 @@ def _exponential(m):
 
     @register
     def expm1(x):
-        h, l = expm1_words(x)
+        h, _ = expm1_words(x)
         return where(abs(x) > TINY, TWO * h, x)         # also keeps -0 and NaN
 
     @register
@@ -161,7 +161,10 @@ def _exponential(m):
 
 
 def _logarithm(m):
-    """log u = k ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt 2, log(1 + f) = f - s (f - s^2 P(s^2)), s = f / (2 + f)."""
+    """log u = k ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt 2.
+
+    log(1 + f) = log((1 + s) / (1 - s)) = f - s (f - s^2 P(s^2)), s = f / (2 + f).
+    """
     F, I = m.F, m.I
     fast_two_sum, two_sum, pow2, expm1_and_exp = m.fast_two_sum, m.two_sum, m.pow2, m.expm1_and_exp
     register = _register(F)
@@ -194,7 +197,7 @@ def _logarithm(m):
         return c * pow2(I(-np.int32(where(k < MAX_EXPONENT, k, MAX_EXPONENT))))
 
     @register
-    def over(c, s):                                     # c / (1 + f) by 1 - 2 s (1 - s) instead of a second division
+    def over(c, s):                                     # c / (1 + f) ~ c (1 - 2 s (1 - s)): no second division
         return fma(c * (-TWO * s), ONE - s, c)
 
     @register
@@ -242,7 +245,7 @@ def _logarithm(m):
         return where(x > -ONE, r, where(x == -ONE, -INF, NAN))
 
     @register
-    def log1mexp(x):                                    # log(-expm1(-x)) or log1p(-exp(-x)): no cancellation in either
+    def log1mexp(x):                                    # log(-expm1(-x)) or log1p(-exp(-x))
         h, l, t = expm1_and_exp(-x)
         u = ONE - t
         near = x < LN2
@@ -316,7 +319,7 @@ def _power(m):
     SATURATED = F(1024)                                 # e^1024 is inf, e^-1024 is 0
 
     @register
-    def log_two_words(x):                               # x > 0; s (2 + s^2 (2/3 + s^2 P(s^2))), all but P in two words
+    def log_two_words(x):                               # s (2 + s^2 (2/3 + s^2 P(s^2))), all but P in two words
         u, j = lifted(x)
         k, f = log_parts(u)
         k = k - j
@@ -362,7 +365,7 @@ def _power(m):
 def _error_function(m):
     """erf by a series below 1/2, else e^(-x^2) erfcx(x), a product of numbers in two words.
 
-    erfcx(x) = e^(x^2) erfc(x) = q P(u), q = 1 / (3 + x), u = (3 - x) / (3 + x), falls like 1 / x: nothing overflows.
+    erfcx(x) = e^(x^2) erfc(x) = q P(u), q = 1 / (3 + x), u = (3 - x) / (3 + x), falls like 1 / x: no overflow.
     """
     F = m.F
     fast_two_sum, two_sum, two_product = m.fast_two_sum, m.two_sum, m.two_product
@@ -390,7 +393,7 @@ def _error_function(m):
         return g, g_low + fma(p, q_low, p_low * q)
 
     @register
-    def tail_words(h, l, g, g_low):                     # n, p, p_low: e^-(h + l) (g + g_low) = 2^n (p + p_low)
+    def tail_words(h, l, g, g_low):                     # e^-(h + l) (g + g_low) = 2^n (p + p_low)
         n, e, e_low = exp_words(-h)
         e_low = fma(-e, l, e_low)
         p, p_low = two_product(e, g)
@@ -423,7 +426,7 @@ def _error_function(m):
         return where(x == x, r, x)
 
     @register
-    def log_ndtr(x):                                    # log(1 - erfc(a) / 2), log(erfcx(a) / 2) - x^2 / 2, a = |x| / sqrt 2
+    def log_ndtr(x):                                    # log(1 - erfc(a) / 2) or log(erfcx(a) / 2) - x^2 / 2
         a = abs(x) * SQRT1_2
         h, l = two_product(HALF * x, x)
         l = where(h < INF, l, ZERO)
@@ -447,7 +450,7 @@ def _error_function(m):
 
 
 def _gamma(m):
-    """x < 1: one step of the recurrence; 1 <= x < 5/2: a polynomial with the zeros as factors; then Stirling's series."""
+    """A polynomial times the factors of the zeros on [1, 5/2); below by the recurrence; above Stirling's series."""
     F = m.F
     two_sum, lifted, log_parts, log_tail, log = m.two_sum, m.lifted, m.log_parts, m.log_tail, m.log
     register = _register(F)
@@ -493,7 +496,7 @@ def _gamma(m):
 
 
 def _angle(m):
-    """sin and cos: x = n pi/2 + r with pi/2 in three words; atan: one division by the nearest of 0, pi/4, pi/2."""
+    """sin and cos: x = n pi/2 + r, pi/2 in three words. atan: from the nearest of 0, pi/4, pi/2; one division."""
     F = m.F
     fast_two_sum, two_sum, two_product = m.fast_two_sum, m.two_sum, m.two_product
     register = _register(F)

@@ -1,4 +1,4 @@
-"""Minimax polynomials (lowest power first) and constants in several words, by bytes of the format.
+"""Minimax polynomials (lowest power first) and constants in several words, by the format's bytes.
 
 Written by tools/remez.py, which also says what each one approximates. Do not edit.
 """
