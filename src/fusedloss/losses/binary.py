@@ -697,7 +697,7 @@ class Tangent(Elementwise):
     l = (2 atan(m) - 1)^2, m = (2 y - 1) f; smallest at m = tan(1/2) = 0.546, and at most (pi + 1)^2 = 17.2.
 
     Domain: y 0 or 1, f any real number, infinite ones included; p = atan(f) + 1/2 (clipped to [0, 1]).
-    Hessian: negative for m < -0.66 and for m > 2.6.
+    Hessian: negative for m < -0.51 and for m > 1.26.
     Masnadi-Shirazi, Mahadevan and Vasconcelos, "On the design of robust classifiers for computer vision", CVPR 2010.
     """
 

@@ -420,14 +420,20 @@ class TweedieDeviance(Elementwise):
     def value(self, y, f):
         positive = y > 0.0
         m = where(positive, y, abs(f))
-        scale = pow(m, self.a)
         z = _log_ratio(abs(f), m)
-        near = expm1mx(self.a * z) * self.inverse_a - expm1mx(self.c * z) * self.inverse_c
-        far = (where(self.is_gamma, z, expm1(self.a * z) * self.inverse_a)
-               - where(self.is_poisson, z, expm1(self.c * z) * self.inverse_c))
-        below = self.inverse_a - (y / f) * self.inverse_c  # y <= 0
-        factor = where(positive, where(abs(z) < 1.0, near, far), below)
-        return where(self.is_normal, (f - y) * (f - y), 2.0 * scale * factor)
+        y_power = where(positive, pow(m, self.a), 0.0)
+        f_power = pow(abs(f), self.a)
+        near = y_power * (expm1mx(self.a * z) * self.inverse_a - expm1mx(self.c * z) * self.inverse_c)
+        # (f^(2-p) - y^(2-p)) / (2-p) and (y f^(1-p) - y^(2-p)) / (1-p): by expm1 where they would cancel
+        first = where(positive & (abs(self.a * z) < 1.0),
+                      y_power * where(self.is_gamma, z, expm1(self.a * z) * self.inverse_a),
+                      (f_power - y_power) * self.inverse_a)
+        second = where(positive & (abs(self.c * z) < 1.0),
+                       y_power * where(self.is_poisson, z, expm1(self.c * z) * self.inverse_c),
+                       (f_power * (y / f) - y_power) * self.inverse_c)
+        half = where(positive & (abs(z) < 1.0), near, first - second)
+        half = where((y_power < inf) & (f_power < inf), half, inf)
+        return where(self.is_normal, (f - y) * (f - y), where(y == f, 0.0, 2.0 * half))
 
     def gradient(self, y, f):
         return where(self.is_normal, 2.0 * (f - y), 2.0 * ((f - y) * pow(abs(f), -self.power)))

@@ -705,3 +705,312 @@ class GeneralRobust(Elementwise):
         v = abs(f - y) * self.inverse_width
         w = exp(self.power * _log1p_square(v)) if self.steep else _power(v, self.power)
         return self.inverse * self.inverse * w
+
+    def gradient_scale(self, y, f):
+        """-(u^2 w) / scale; far out 0 for alpha < 0, -2 / scale for alpha = 0 and -inf above."""
+        v = abs(f - y) * self.inverse_width
+        u = abs(f - y) * self.inverse
+        w = exp(self.power * _log1p_square(v)) if self.steep else _power(v, self.power)
+        return -self.inverse * where(v < inf, u * w * u, self.elasticity_at_infinity)
+
+    @property
+    def elasticity_at_infinity(self):
+        return 0.0 if self.alpha < 0 else 2.0 if self.alpha == 0 else inf
+
+    def gradient_alpha(self, y, f):
+        """2 / alpha^2 (1 - P) + b / (2 alpha) P L - P q / 2, with P = (1 + z)^(alpha/2), z = u^2 / b, q = z / (1 + z)."""
+        v = abs(f - y) * self.inverse_width
+        L = _log1p_square(v)
+        z = min(v * v, 1e36)
+        if self.quadratic:
+            d = where(z == 0, 0.0, inf)
+        elif self.nearly_quadratic:
+            d = _alpha_near_2(self.alpha, self.b, self.power, z, L)
+        else:
+            d = _alpha_near_0(self.alpha, z, L)
+        return where(v < inf, d, self.alpha_slope_at_infinity)
+
+    @property
+    def quadratic(self):
+        return self.alpha == 2
+
+    @property
+    def nearly_quadratic(self):
+        return self.alpha > 1
+
+    @property
+    def alpha_slope_at_infinity(self):
+        return 2 / self.alpha**2 if self.alpha < 0 else inf
+
+
+def _alpha_near_0(alpha, z, L):
+    """The derivative with respect to alpha as L^2 phi(x) / 2 - P (L - q) / 2, where phi = (x e^x - e^x + 1) / x^2 is
+    regular at 0: the textbook's terms are of order 1 / alpha^2 and cancel."""
+    x = 0.5 * alpha * L
+    P = exp(x)
+    tiny = abs(x) < 1e-5
+    safe = where(tiny, 1.0, x)
+    phi = where(abs(x) < 1, P * expm1mx(-x), (x - 1) * P + 1) / (safe * safe)
+    q = z / (1 + z)
+    L_minus_q = where(z < 1, log1pmx(min(z, 1.0)) + z * q, L - q)
+    return 0.5 * (L * L * where(tiny, 0.5 + x / 3, phi) - P * L_minus_q)
+
+
+def _alpha_near_2(alpha, b, power, z, L):
+    """The same without the terms of order 1 / b, which cancel: (P, q) = ((1 + z) w, 1 - 1 / (1 + z)) put in, with
+    w = (1 + z)^power, and b z = u^2."""
+    x = power * L
+    u2 = b * z
+    inner = 0.5 * alpha * (0.5 * (b + u2)) * L - (1 + 0.5 * alpha) * (0.5 * u2)
+    return 2 / (alpha * alpha) * (exp(x) * inner - expm1(x))
+
+
+# ---- with an insensitive zone ------------------------------------------------------------------------------------
+
+
+class EpsilonInsensitive(Elementwise):
+    r"""Errors up to epsilon cost nothing: the loss of support vector regression.
+
+    l = max(0, |r| - epsilon), with r = f - y.
+
+    Domain: y and f any real number. The gradient is 0 inside the zone and on its edge; the Hessian is 0 everywhere.
+    `epsilon` (default 0.1), in units of y, is half the width of the zone; 0 gives `AbsoluteError`.
+    Vapnik, "The Nature of Statistical Learning Theory", Springer 1995.
+    """
+
+    epsilon: float = parameter(0.1, NON_NEGATIVE)
+    formula = "max(0, |r| - epsilon),  r = f - y"
+    smooth = False
+    notes = "the Hessian is 0 everywhere; scikit-learn's SGDRegressor has the same default"
+    peers = ("sklearn.linear_model.SGDRegressor(loss='epsilon_insensitive')",)
+
+    def value(self, y, f):
+        return max(abs(f - y) - self.epsilon, 0.0)
+
+    def gradient(self, y, f):
+        r = f - y
+        return where(abs(r) > self.epsilon, _sign(r), 0.0)
+
+    def hessian(self, y, f):
+        return 0.0
+
+
+class SquaredEpsilonInsensitive(Elementwise):
+    r"""Errors up to epsilon cost nothing, larger ones the square of what is beyond.
+
+    l = max(0, |r| - epsilon)^2, with r = f - y.
+
+    Domain: y and f any real number. The Hessian is 2 outside the zone and 0 inside.
+    `epsilon` (default 0.1), in units of y, is half the width of the zone; 0 gives `SquaredError`.
+    """
+
+    epsilon: float = parameter(0.1, NON_NEGATIVE)
+    formula = "max(0, |r| - epsilon)²,  r = f - y"
+    notes = "no factor 1/2; scikit-learn's SGDRegressor has the same form and default"
+    peers = ("sklearn.linear_model.SGDRegressor(loss='squared_epsilon_insensitive')",)
+
+    def value(self, y, f):
+        t = max(abs(f - y) - self.epsilon, 0.0)
+        return t * t
+
+    def gradient(self, y, f):
+        t = max(abs(f - y) - self.epsilon, 0.0)
+        return copysign(2 * t, f - y)
+
+    def hessian(self, y, f):
+        return where(abs(f - y) > self.epsilon, 2.0, 0.0)
+
+
+# ---- asymmetric, and powers --------------------------------------------------------------------------------------
+
+
+def _exponent(a, y, f):
+    """a (f - y) rounded, and what the two roundings lost; 0 where that is not a number."""
+    r, lost = _difference(f, y)
+    x = a * r
+    low = fma(a, r, -x) + a * lost
+    return x, where(abs(low) < 1, low, 0.0)
+
+
+class Linex(Elementwise):
+    r"""Linear on one side, exponential on the other: for errors that are dangerous in one direction only.
+
+    l = e^(a r) - a r - 1, with r = f - y.
+
+    Domain: y and f any real number; overflows to inf where a r > 709 (float32: 88). The Hessian a^2 e^(a r) is
+    positive, tiny on the linear side.
+    `a` (default 1), in 1 / units of y and not 0: with a > 0 predictions above the target cost exponentially, with a < 0
+    those below. For small |a r| the loss is (a r)^2 / 2.
+    Varian, "A Bayesian Approach to Real Estate Assessment", 1975.
+    """
+
+    a: float = parameter(1.0)
+    formula = "exp(a r) - a r - 1,  r = f - y"
+    notes = "overflows to inf where a r > 709 (float32: 88)"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.a == 0:
+            raise ValueError("Linex: a must not be 0 (the loss would be 0 everywhere); half_squared_error is the limit "
+                             f"of linex / a^2, found {self.a!r}")
+
+    # expm1(x) - x cancels (error 3e-11 at x = 7e-6): expm1mx. The rounding error of the exponent x = a r is the
+    # relative error of e^x, 32 ulp at x = 64: what it lost is put back as the factor 1 + low.
+
+    def value(self, y, f):
+        x, low = _exponent(self.a, y, f)
+        return expm1mx(x) * (1 + where(x > 0, low, 0.0))
+
+    def gradient(self, y, f):
+        x, low = _exponent(self.a, y, f)
+        return self.a * (expm1(x) * (1 + where(x > 0, low, 0.0)))
+
+    def hessian(self, y, f):
+        x, low = _exponent(self.a, y, f)
+        return self.a * (self.a * (exp(x) * (1 + low)))
+
+
+class Lq(Elementwise):
+    r"""A power of the absolute error, between the median (q = 1) and the mean (q = 2) and beyond.
+
+    l = |r|^q, with r = f - y.
+
+    Domain: y and f any real number. The gradient at r = 0 is 0. The Hessian q (q - 1) |r|^(q-2) is 0 for q = 1, and
+    infinite at r = 0 for 1 < q < 2.
+    `q` (default 1.5) is at least 1. q = 1 is `AbsoluteError`, q = 2 `SquaredError`.
+    """
+
+    q: float = parameter(1.5, AT_LEAST_ONE)
+    formula = "|r|^q,  r = f - y"
+    notes = "for 1 < q < 2 the Hessian is infinite at r = 0; CatBoost's Lq has no default for q"
+    peers = ("catboost.Lq",)
+
+    @property
+    def smooth(self):
+        return self.q > 1
+
+    @property
+    def curvature(self):
+        return self.q * (self.q - 1)
+
+    def value(self, y, f):
+        a = abs(f - y)
+        return a * pow(a, self.q - 1)
+
+    def gradient(self, y, f):
+        a = abs(f - y)
+        return _sign(f - y) * (self.q * pow(a, self.q - 1))
+
+    def hessian(self, y, f):
+        a = abs(f - y)
+        return where(self.curvature > 0, self.curvature * pow(a, self.q - 2), 0.0)
+
+
+# ---- relative errors ---------------------------------------------------------------------------------------------
+
+
+def _log_error(y, f):
+    """log(1 + f) - log(1 + y) from one logarithm, of 1 + |f - y| / (1 + the smaller): the difference of two cancels."""
+    return copysign(log1p(abs(f - y) / (1 + min(y, f))), f - y)
+
+
+class SquaredLogError(Elementwise):
+    r"""Squared error of log(1 + y): relative errors of targets that span orders of magnitude, zeros allowed.
+
+    l = d^2, with d = log(1 + f) - log(1 + y).
+
+    Domain: y > -1 and f > -1, in the units of the target (no link). No factor 1/2: its mean is
+    sklearn.metrics.mean_squared_log_error (which also refuses targets in (-1, 0)). Not convex: the Hessian
+    2 (1 - d) / (1 + f)^2 is negative where d > 1.
+    """
+
+    formula = "(log(1 + f) - log(1 + y))²"
+    y_domain = ABOVE_MINUS_ONE
+    pred_domain = ABOVE_MINUS_ONE
+    convex = False
+    notes = "no factor 1/2 (XGBoost's squaredlogerror has it, and clamps f); the Hessian is negative where d > 1"
+    peers = ("sklearn.metrics.mean_squared_log_error", "keras.losses.MeanSquaredLogarithmicError",
+             "xgboost.reg:squaredlogerror")
+
+    def value(self, y, f):
+        d = _log_error(y, f)
+        return d * d
+
+    def gradient(self, y, f):
+        d = _log_error(y, f)
+        return _faded(2 * d, 1 / (1 + f))
+
+    def hessian(self, y, f):
+        d = _log_error(y, f)
+        i = 1 / (1 + f)
+        return _faded(2 * (1 - d) * i, i)
+
+
+class AbsolutePercentageError(Elementwise):
+    r"""Absolute error relative to the target; its mean is the MAPE, as a fraction and not in per cent.
+
+    l = |r| / max(|y|, epsilon), with r = f - y.
+
+    Domain: y and f any real number; a target of 0 costs |f| / epsilon. At r = 0 the gradient is the subgradient 0; the
+    Hessian is 0 everywhere. The minimising constant is a median with weights 1 / |y|. The majorizer has no finite limit
+    at r = 0 and is held at 1e30 / max(|y|, epsilon) there.
+    `epsilon` (default 2.2e-16, scikit-learn's), in units of y, is the smallest |y| that is divided by.
+    """
+
+    epsilon: float = parameter(EPS, POSITIVE)
+    formula = "|r| / max(|y|, epsilon),  r = f - y"
+    smooth = False
+    notes = ("a fraction, not per cent; targets near 0 dominate: LightGBM and CatBoost take epsilon = 1, torchmetrics "
+             "1.17e-6, keras 1e-7 (and per cent); the Hessian is 0 everywhere")
+    peers = ("sklearn.metrics.mean_absolute_percentage_error", "lightgbm.mape", "catboost.MAPE",
+             "keras.losses.MeanAbsolutePercentageError", "torchmetrics.MeanAbsolutePercentageError")
+
+    def value(self, y, f):
+        return abs(f - y) / max(abs(y), self.epsilon)
+
+    def gradient(self, y, f):
+        return _sign(f - y) / max(abs(y), self.epsilon)
+
+    def hessian(self, y, f):
+        return 0.0
+
+    def majorizer(self, y, f):
+        return 1 / max(abs(f - y), 1e-30) / max(abs(y), self.epsilon)
+
+
+class SymmetricAbsolutePercentageError(Elementwise):
+    r"""Absolute error relative to the mean of |y| and |f|; its mean is the SMAPE, a fraction between 0 and 2.
+
+    l = 2 |r| / (|y| + |f|), with r = f - y, and 0 where y = f = 0.
+
+    Domain: y and f any real number. Constant, 2, where y and f have opposite signs or y = 0: gradient and Hessian are 0
+    there. At f = 0 the derivatives are those from y's side, at r = 0 the gradient is the subgradient 0. Not convex: the
+    Hessian is negative where |f| > |y|.
+    Armstrong, "Long-Range Forecasting", Wiley 1985; Makridakis and Hibon, "The M3-Competition", 2000.
+    """
+
+    formula = "2 |r| / (|y| + |f|), 0 if y = f = 0,  r = f - y"
+    convex = False
+    smooth = False
+    notes = ("a fraction between 0 and 2: others leave out the 2 or multiply by 100; no gradient where y = 0 or f has "
+             "the wrong sign")
+    peers = ("torchmetrics.SymmetricMeanAbsolutePercentageError", "neuralforecast.losses.SMAPE")
+
+    # The textbook's gradient, 2 (sign(r) / D - |r| sign(f) / D^2) with D = |y| + |f| = 2 d, cancels for |f| >> |y|: it
+    # is sign(r) |y| / d^2 where y and f have one sign, and 0 elsewhere. Halves before the sum: D may overflow.
+
+    def value(self, y, f):
+        d = 0.5 * abs(y) + 0.5 * abs(f)
+        return where(d < inf, 2 * abs(0.5 * f - 0.5 * y) / where(d == 0, 1.0, d), 2.0)
+
+    def gradient(self, y, f):
+        d = 0.5 * abs(y) + 0.5 * abs(f)
+        i = 1 / where(d == 0, 1.0, d)
+        one_side = ((y > 0) & (f >= 0)) | ((y < 0) & (f <= 0))
+        return where(one_side, _sign(f - y) * (abs(y) * i) * i, 0.0)
+
+    def hessian(self, y, f):
+        d = 0.5 * abs(y) + 0.5 * abs(f)
+        i = 1 / where(d == 0, 1.0, d)
+        one_side = ((y > 0) & (f >= 0)) | ((y < 0) & (f <= 0))
+        return where(one_side, -_sign(f - y) * (y * i) * i * i, 0.0)

@@ -5,8 +5,8 @@ Uncompiled, they take Python floats and NumPy doubles (IEEE double arithmetic: s
 raises), np.float32 (computed in double, rounded) and numbers of mpmath (computed at their precision). Neither
 Numba nor mpmath is imported.
 
-"Error a / b ulp" is the largest error of the compiled code in float64 / float32, in units in the last place of
-the exact result, subnormal results included.
+"Error a / b ulp" is the largest error of the compiled code in float64 / float32, in units in the last place
+of the exact result, subnormal results included.
 """
 
 import functools
@@ -16,8 +16,8 @@ from fractions import Fraction
 from . import tables
 
 __all__ = ["atan", "copysign", "cos", "digamma", "erf", "erfc", "exp", "expm1", "expm1mx", "fma", "lgamma",
-           "log", "log1mexp", "log1p", "log1pmx", "log_ndtr", "log_sigmoid", "pow", "sigmoid", "sin", "softplus",
-           "sqrt", "tanh", "where"]
+           "log", "log1mexp", "log1p", "log1pmx", "log_ndtr", "log_sigmoid", "pow", "sigmoid", "sin",
+           "softplus", "sqrt", "tanh", "where"]
 
 LARGEST_ANGLE = 1e5
 FAR = 1e12                                         # erfc is 0, even to mpmath's users
@@ -65,11 +65,7 @@ def _horner(coefficients, x):
 
 @_function(lambda mp, x: mp.exp(x))
 def exp(x):
-    """e^x.
-
-    exp(-inf) = 0, exp(inf) = inf; overflows to inf, underflows through the subnormal numbers. Error 0.8 /
-    0.8 ulp.
-    """
+    """e^x. 0 at -inf, inf at inf; right in the subnormal tail, then 0. Error 0.8 / 0.8 ulp."""
     try:
         return math.exp(x)
     except OverflowError:
@@ -168,10 +164,9 @@ def _pow(mp, x, y):
 
 @_function(_pow)
 def pow(x, y):
-    """x^y.
+    """x^y, with the special values of C: x^0 = 1^y = 1 even for NaN.
 
-    All special values of C: x^0 = 1^y = 1 even for NaN, NaN for x < 0 unless y is an integer. Error 0.7 /
-    1.6 ulp.
+    NaN for x < 0 unless y is an integer. Error 0.7 / 1.6 ulp.
     """
     try:
         return math.pow(x, y)

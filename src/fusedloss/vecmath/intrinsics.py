@@ -58,7 +58,7 @@ def from_bits(typing, i):
 
 
 def horner(coefficients):
-    """x -> c[0] + x (c[1] + x (c[2] + ...)), unrolled: a long loop over a tuple would stay a loop, and scalar."""
+    """x -> c[0] + x (c[1] + x (c[2] + ...)), unrolled: Numba leaves a long loop a loop, and it scalar."""
     @intrinsic
     def polynomial(typing, x):
         def code(context, builder, signature, args):

@@ -1,7 +1,7 @@
 """Branch-free scalar code of the functions of vecmath: inlined into a loop, it is SIMD.
 
-`build(np.float64)` and `build(np.float32)` compile one source, each in its own arithmetic. No fastmath flag and
-an explicit fma: the bits are the same in the vector body and in the scalar tail of a loop, and on every CPU.
+`build(np.float64)` and `build(np.float32)` compile one source, each in its own arithmetic. No fastmath flag
+and an explicit fma: the bits are the same in the vector body and the scalar tail of a loop, and on every CPU.
 `h, l` is an unevaluated sum h + l whose second word holds what the first has rounded away. Special values are
 selected at the end; arguments are clamped before a conversion to integer (of NaN it is undefined).
 """
@@ -197,7 +197,7 @@ def _logarithm(m):
         return c * pow2(I(-np.int32(where(k < MAX_EXPONENT, k, MAX_EXPONENT))))
 
     @register
-    def over(c, s):                                     # c / (1 + f) ~ c (1 - 2 s (1 - s)): no second division
+    def over(c, s):                                     # c / (1 + f) as c (1 - 2 s (1 - s)), no division
         return fma(c * (-TWO * s), ONE - s, c)
 
     @register
@@ -319,7 +319,7 @@ def _power(m):
     SATURATED = F(1024)                                 # e^1024 is inf, e^-1024 is 0
 
     @register
-    def log_two_words(x):                               # s (2 + s^2 (2/3 + s^2 P(s^2))), all but P in two words
+    def log_two_words(x):                               # s (2 + s^2 (2/3 + s^2 P(s^2)))
         u, j = lifted(x)
         k, f = log_parts(u)
         k = k - j
@@ -365,7 +365,7 @@ def _power(m):
 def _error_function(m):
     """erf by a series below 1/2, else e^(-x^2) erfcx(x), a product of numbers in two words.
 
-    erfcx(x) = e^(x^2) erfc(x) = q P(u), q = 1 / (3 + x), u = (3 - x) / (3 + x), falls like 1 / x: no overflow.
+    erfcx(x) = e^(x^2) erfc(x) = q P(u), q = 1 / (3 + x), u = (3 - x) / (3 + x): falls like 1 / x.
     """
     F = m.F
     fast_two_sum, two_sum, two_product = m.fast_two_sum, m.two_sum, m.two_product
@@ -450,7 +450,7 @@ def _error_function(m):
 
 
 def _gamma(m):
-    """A polynomial times the factors of the zeros on [1, 5/2); below by the recurrence; above Stirling's series."""
+    """[1, 5/2): a polynomial times the factors of the zeros. Below: the recurrence. Above: Stirling's series."""
     F = m.F
     two_sum, lifted, log_parts, log_tail, log = m.two_sum, m.lifted, m.log_parts, m.log_tail, m.log
     register = _register(F)
@@ -496,7 +496,7 @@ def _gamma(m):
 
 
 def _angle(m):
-    """sin and cos: x = n pi/2 + r, pi/2 in three words. atan: from the nearest of 0, pi/4, pi/2; one division."""
+    """sin, cos: x = n pi/2 + r, pi/2 in three words. atan: from the nearest of 0, pi/4, pi/2; one division."""
     F = m.F
     fast_two_sum, two_sum, two_product = m.fast_two_sum, m.two_sum, m.two_product
     register = _register(F)
