@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
 
 import numpy as np
 
 import fusedloss as fl
-from fusedloss.domain import Interval, Labels
+from fusedloss.compile import attributes
+from fusedloss.domain import Labels
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,27 @@ class Example:
         y = (self.y or sampler(self.loss.y_domain))(rng, n)
         f = (self.f or sampler(self.loss.pred_domain))(rng, n)
         return np.asarray(y, float), np.asarray(f, float)
+
+    def points(self, F, n):
+        """(y, f), twice: n ordinary points, and points at the ends of the domain; exact in the dtype F."""
+        rng = np.random.default_rng(0)
+        y, f = (x.astype(F).astype(float) for x in self.draw(rng, max(n, 100)))
+        far = ends(self.loss.pred_domain, F)
+        if self.loss.link in ("log", "cloglog", "logit", "half_logit"):
+            far = far[abs(far) <= 1e4]
+        if self.f:  # its sampler knows how far the loss is meant to go
+            far = far[(far >= f.min()) & (far <= f.max())]
+        targets = y if self.y else ends(self.loss.y_domain, F)
+        same = rng.choice(targets, 4)  # where regression losses have their kink
+        same = same[np.isin(same, far)]
+        return (y[:n], f[:n]), (np.append(rng.choice(targets, 2 * len(far)), same), np.append(np.repeat(far, 2), same))
+
+    def scales(self, y, f):
+        """`scale` at each point; 0 where the answer itself is the scale."""
+        if self.scale is None:
+            return np.zeros(len(y))
+        with np.errstate(all="ignore"):
+            return np.broadcast_to(np.asarray(self.scale(np.asarray(y), np.asarray(f)), float), np.shape(y))
 
 
 def sampler(domain):
@@ -77,4 +100,36 @@ def ends(domain, F):
     return np.unique(x[np.isfinite(x) & ~domain.outside(x)])
 
 
-EXAMPLES: list[Example] = []
+# ---- formulas without a compiler ---------------------------------------------------------------------------------
+
+
+def interpreted(loss, name, y, f, F):
+    """A formula evaluated sample by sample in the arithmetic of F, with what it reads from `self` in F, as kernels do."""
+    read = {name: getattr(loss, name) for name in attributes(type(loss))}
+    self = SimpleNamespace(**{name: x if isinstance(x, bool) else F(x) for name, x in read.items()})
+    formula = getattr(type(loss), name)
+    with np.errstate(all="ignore"):
+        return np.array([float(formula(self, F(a), F(b))) for a, b in zip(y, f, strict=True)])
+
+
+def rounded(loss, F):
+    """The same loss with parameters that the dtype F represents."""
+    numbers = {field.name: getattr(loss, field.name) for field in fields(loss)}
+    return type(loss)(**{name: float(F(x)) if type(x) is float else x for name, x in numbers.items()})
+
+
+def formulas_of(loss):
+    return [name for name in ("value", "gradient", "hessian", "majorizer") if hasattr(loss, name)]
+
+
+# ---- the table ---------------------------------------------------------------------------------------------------
+
+EXAMPLES = []
+import importlib
+for family in ("regression", "binary", "count"):
+    try:
+        module = importlib.import_module("fragment_" + family)
+    except ImportError as error:
+        print(error)
+        continue
+    EXAMPLES += [Example(e.loss, e.y, e.f, e.peer, e.scale) for e in module.EXAMPLES]

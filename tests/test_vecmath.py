@@ -24,10 +24,12 @@ POW_EXPONENTS = [1.7, -0.3, 0.5, 2.0, 37.0, -150.0, 1e-3, 3e6, 1e15]
 # name: linear range, edges; the bounds are those of the docstrings
 RANGES = {
     "exp": ((-40, 40), [709.78, -708.4, -745.13, 88.72, -87.3, -103.97, 0.3466]),
+    "exp_neg": ((0, 40), [708.4, 745.13, 745.2, 746, 87.3, 103.97, 104, 105, 0.3466]),
     "expm1": ((-5, 5), [709.78, 88.72, 0.3466, -0.3466, -37.4, -50]),
     "expm1mx": ((-3, 3), [0.3466, -0.3466, 1.04, -1.04, 709.78, 88.72]),
     "log": ((0, 4), [0.7071, 1, 1.4142]),
     "log1p": ((-1, 3), [-0.2929, 0.4142, 1, -0.5]),
+    "log1p_unit": ((0, 1), [1, 0.5]),
     "log1pmx": ((-1, 3), [-0.2929, 0.4142, 1, -0.5]),
     "log1mexp": ((0, 4), [0.6931, 0.3466, 1, 36.7, 745.1, 103.9]),
     "sigmoid": ((-40, 40), [-708.4, -745.1, -87.3, -103.9, 36.7, 0]),
@@ -36,17 +38,19 @@ RANGES = {
     "tanh": ((-4, 4), [19.06, 9.01, 0.1733, 25]),
     "erf": ((-4, 4), [0.5, 5.9, 3.9, -0.5]),
     "erfc": ((-6, 10), [0.5, -0.5, 26.5, 27.2, 9.2, 10.05, 28, 11]),
+    "erfcx": ((-6, 30), [0.5, -0.5, -26.6, -9.4, 1e12]),
     "log_ndtr": ((-10, 10), [0.7071, -0.7071, 37.5, 38.4, 14.1, -1e9, -1e12, -13.0]),
     "lgamma": ((0, 12), [1, 2, 2.5, 3, 0.5, 2.55e305, 4e36]),
     "digamma": ((0, 12), [1, 2, 2.5, 3, 0.5, 1.4616321449683623]),
     "sqrt": ((0, 4), [1]),
-    "sin": ((-30, 30), [math.pi * k / 4 for k in (1, 2, 3, 4, 100, 4000, 12732)]),
-    "cos": ((-30, 30), [math.pi * k / 4 for k in (1, 2, 3, 4, 101, 4002, 12732)]),
+    "sin": ((-30, 30), [math.pi * k / 4 for k in (1, 2, 3, 4, 100, 12732, 127323)]),
+    "cos": ((-30, 30), [math.pi * k / 4 for k in (1, 2, 3, 4, 101, 12733, 127322)]),
     "atan": ((-4, 4), [0.41421, 2.41421, 1, 1e16]),
     "pow": ((0, 4), [1, 0.7071, 1.4142]),
 }
-POSITIVE = {"log", "log1mexp", "lgamma", "digamma", "sqrt", "pow"}
-LIMIT = {"sin": 1e4, "cos": 1e4}
+POSITIVE = {"exp_neg", "log", "log1p_unit", "log1mexp", "lgamma", "digamma", "sqrt", "pow"}
+LIMIT = {"sin": 1e5, "cos": 1e5, "log1p_unit": 1.0}
+LOWEST = {"log1p": -1, "log1pmx": -1, "erfcx": -26.6}
 NAMES = list(RANGES)
 
 
@@ -108,7 +112,7 @@ def points(name, F, count):
                         neighbours([*edges, info.tiny, info.max], F)])
     x = np.abs(x) if name in POSITIVE else x
     x = x[(np.abs(x) <= LIMIT.get(name, INF)) & np.isfinite(x)]
-    return x[x > -1] if name in ("log1p", "log1pmx") else x
+    return x[x > LOWEST.get(name, -INF)]
 
 
 def unit(x, F):
@@ -164,6 +168,7 @@ def test_float32_against_float64(name):
 
 SPECIAL = {
     "exp": [(INF, INF), (-INF, 0), (0, 1), (-0.0, 1), (1e300, INF), (-1e300, 0)],
+    "exp_neg": [(INF, 0), (0, 1), (-0.0, 1), (1e300, 0)],
     "expm1": [(INF, INF), (-INF, -1), (0, 0), (-0.0, -0.0), (5e-324, 5e-324), (-1e-30, -1e-30)],
     "expm1mx": [(INF, INF), (-INF, INF), (0, 0), (1e300, INF), (-2.0**80, 2.0**80)],
     "log": [(INF, INF), (-INF, NAN), (0, -INF), (-0.0, -INF), (-1, NAN), (1, 0)],
@@ -175,6 +180,7 @@ SPECIAL = {
     "log_sigmoid": [(INF, 0), (-INF, -INF), (-2.0**80, -2.0**80), (1e300, 0)],
     "tanh": [(INF, 1), (-INF, -1), (0, 0), (-0.0, -0.0), (5e-324, 5e-324), (1e300, 1)],
     "erf": [(INF, 1), (-INF, -1), (0, 0), (-0.0, -0.0), (1e300, 1), (-1e300, -1)],
+    "erfcx": [(INF, 0), (-INF, INF), (0, 1), (-0.0, 1), (-1e300, INF)],
     "erfc": [(INF, 0), (-INF, 2), (0, 1), (-0.0, 1), (1e300, 0), (-1e300, 2)],
     "log_ndtr": [(INF, 0), (-INF, -INF), (1e300, 0), (-1e300, -INF)],
     "lgamma": [(INF, INF), (0, INF), (1, 0), (2, 0), (-0.5, NAN), (-INF, NAN)],
@@ -264,7 +270,7 @@ def test_loops_are_simd(name, F):
     if "xmm" not in assembly or ("vfmadd" not in assembly and name != "sqrt"):
         pytest.skip("not an x86-64 processor with fused multiply-add")
     assert re.search(r"\bv(fn?m\w+|mul|sqrt)p[sd]\b", assembly)
-    library = "exp|log|log1p|expm1|pow|tanh|erfc?|fma|rint|sin|cos|atan|[lt]gamma"
+    library = "exp|log|log1p|expm1|pow|tanh|erfc?x?|fma|rint|sin|cos|atan|[lt]gamma"
     assert not re.search(rf"(?<![\w.])({library})f?(?![\w.])", assembly)
 
 

@@ -61,6 +61,10 @@ def exp(r):                        # e^r = 1 + r + r^2 P(r)
     return (mp.expm1(r) - r) / r**2
 
 
+def exp_neg(r):                    # e^r = 1 + r P(r)
+    return mp.expm1(r) / r
+
+
 def log(z):                        # log((1 + s) / (1 - s)) = 2 s + s^3 P(s^2)
     s = mp.sqrt(z)
     return (2 * mp.atanh(s) - 2 * s) / s**3
@@ -123,6 +127,7 @@ U_MAX = (K - ERF_SPLIT) / (K + ERF_SPLIT)
 POLYNOMIALS = {
     "EXP": (exp, lambda r: r, -LN2_HALF, LN2_HALF, 9, 4),
     "EXPM1MX": (exp, lambda r: 1 / exp(r), -LN2_HALF, LN2_HALF, 10, 5),   # when r^2 P(r) is the result
+    "EXP_NEG": (exp_neg, lambda r: r / mp.exp(r), -LN2_HALF, LN2_HALF, 9, 4),
     "LOG": (log, lambda z: z / 2, mpf(0), LOG_Z, 6, 2),
     "LOG_UNIT": (log, lambda z: z / 2, mpf(0), mpf(1) / 9, 10, 4),
     "POW_LOG": (pow_log, lambda z: z**2 / 2, mpf(0), LOG_Z, 7, 2),

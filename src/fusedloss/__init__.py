@@ -6,9 +6,21 @@
 """
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from .losses import FAMILIES as _FAMILIES
 from .losses import MODULE_OF as _MODULE_OF
+
+if _TYPE_CHECKING:  # for type checkers and editors; at run time __getattr__ loads what is asked for
+    from . import cache, domain, vecmath
+    from .loss import Elementwise, Loss, choice, parameter
+    from .losses.adversarial import *
+    from .losses.binary import *
+    from .losses.count import *
+    from .losses.quantile import *
+    from .losses.regression import *
+    from .registry import get, list_losses
+    from .scoring import Scores, score
 
 __version__ = "0.1.0"
 

@@ -46,10 +46,20 @@ DRIVERS = {
 
 _lock = threading.RLock()
 
+
+def _hold():
+    _lock.acquire()
+    global_compiler_lock.acquire()
+
+
+def _release():
+    global_compiler_lock.release()
+    _lock.release()
+
+
 if hasattr(os, "register_at_fork"):
     # A child forked while another thread compiles would inherit a locked compiler and hang at its first compilation.
-    os.register_at_fork(before=global_compiler_lock.acquire, after_in_parent=global_compiler_lock.release,
-                        after_in_child=global_compiler_lock.release)
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
 
 
 # ---- formulas ----------------------------------------------------------------------------------------------------

@@ -51,8 +51,6 @@ def thread_limit(n_threads=None) -> int:
         if text.strip().isdigit():
             limits.append(int(text))
     if n_threads is not None:
-        if isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1:
-            raise ValueError(f"n_threads must be a whole number of at least 1, found {n_threads!r}")
         limits.append(n_threads)
     return max(1, min(limits))
 
@@ -134,6 +132,8 @@ def choose(executor, n, n_threads):
     """(driver, threads) for `n` samples: driver is "serial", "nogil", "parallel" or "threads"."""
     if executor not in EXECUTORS:
         raise ValueError(f"executor must be one of {', '.join(map(repr, EXECUTORS))}, found {executor!r}")
+    if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
+        raise ValueError(f"n_threads must be a whole number of at least 1, found {n_threads!r}")
     if n < PARALLEL_FROM and executor == "auto":
         return "serial", 1
     threads = 1 if executor == "serial" or getattr(_inside, "worker", False) else thread_limit(n_threads)

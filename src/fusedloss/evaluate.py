@@ -134,8 +134,10 @@ def _curvature(loss, hessian):
 def _pass(plan, y, f, w, mask, scale, partials, v, g, h, n_threads, executor):
     """Run the kernel over every block of these arrays."""
     n = f.size
-    driver, threads = ("serial", 1) if n < drivers.PARALLEL_FROM and executor == "auto" else \
-        drivers.choose(executor, n, n_threads)
+    if n < drivers.PARALLEL_FROM and executor == "auto" and n_threads is None:
+        driver, threads = "serial", 1
+    else:
+        driver, threads = drivers.choose(executor, n, n_threads)
     in_place, arguments = plan.in_place, []
     for a in (y, f, w, mask, v, g, h):
         if a is not None:
@@ -258,7 +260,10 @@ def _weight_error(w, mask):
     def wrong(part, kept):
         return ~(part >= 0) | np.isinf(part) if kept is None else (~(part >= 0) | np.isinf(part)) & kept
 
-    index, value = _first(wrong, w, None, mask)
+    found = _first(wrong, w, None, mask)
+    if found is None:
+        return ValueError("the sum of sample_weight overflows: divide the weights by their largest")
+    index, value = found
     return ValueError(f"sample_weight{_subscript(index, w.shape)} = {value!r}: weights must be finite and not negative; "
                       "to take a sample out give it weight 0 or mask it")
 

@@ -7,7 +7,7 @@ ignored. So it runs through the same engine, in one pass and in the dtype of the
 from __future__ import annotations
 
 from .loss import Elementwise
-from .vecmath import erfc, exp, expm1, sigmoid
+from .vecmath import atan, erfc, exp, expm1, sigmoid
 
 __all__ = ["LINKS"]
 
@@ -77,6 +77,15 @@ class Score(Elementwise):
         return min(max(0.5 * f + 0.5, 0.0), 1.0)
 
 
+class Tangent(Elementwise):
+    """The score is tan(p - 1/2) (the tangent loss)."""
+
+    formula = "atan(f) + 1/2 clipped to [0, 1]"
+
+    def value(self, y, f):
+        return min(max(atan(f) + 0.5, 0.0), 1.0)
+
+
 LINKS: dict[str, Elementwise] = {
     "identity": Identity(),
     "log": Log(),
@@ -85,5 +94,6 @@ LINKS: dict[str, Elementwise] = {
     "cloglog": ComplementaryLogLog(),
     "half_logit": HalfLogit(),
     "score": Score(),
+    "tangent": Tangent(),
 }
 """The inverse links by name: `LINKS["logit"].elementwise(raw, raw)` gives probabilities."""

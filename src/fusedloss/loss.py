@@ -8,19 +8,23 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from .domain import REAL, Interval, Labels
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+    from numpy.typing import ArrayLike
 
 __all__ = ["Elementwise", "Loss", "choice", "parameter"]
 
 
-def parameter(default, domain=REAL):
+def parameter(default: float | None, domain: Interval | Labels = REAL) -> Any:
     """A numeric field of a loss, its default, and where its value must lie: `delta: float = parameter(1.0, POSITIVE)`."""
     return field(default=default, metadata={"domain": domain})
 
 
-def choice(default, *others):
+def choice(default: str, *others: str) -> Any:
     """A field of a loss that is one of a few words: `side: str = choice("discriminator", "generator")`."""
     return field(default=default, metadata={"choices": (default, *others)})
 
@@ -38,6 +42,7 @@ def _run(*args):
     return _run(*args)
 
 
+@dataclass_transform(frozen_default=True)
 class Loss:
     """Base of every loss: its parameters, what is known about it as data, and its methods on arrays.
 
@@ -88,8 +93,9 @@ class Loss:
 
     # ---- one value -------------------------------------------------------------------------------------------
 
-    def __call__(self, y_true, y_pred, sample_weight=None, reduction="mean", *,
-                 mask=None, n_threads=None, executor="auto"):
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
+                 reduction: str = "mean", *, mask: ArrayLike | None = None, n_threads: int | None = None,
+                 executor: str = "auto") -> Any:
         """The reduced value, a float (for `reduction="none"` the array of `elementwise`).
 
         Parameters
@@ -111,23 +117,29 @@ class Loss:
         """
         return _run(self, "value", y_true, y_pred, sample_weight, mask, reduction, None, None, n_threads, executor)
 
-    def elementwise(self, y_true, y_pred, sample_weight=None, *, mask=None, out=None, n_threads=None, executor="auto"):
+    def elementwise(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                    mask: ArrayLike | None = None, out: ndarray | None = None, n_threads: int | None = None,
+                    executor: str = "auto") -> ndarray:
         """The values w*l, one per sample, in the dtype of the computation. `out` is written and returned if given."""
         return _run(self, "elementwise", y_true, y_pred, sample_weight, mask, "none", None, out, n_threads, executor)
 
-    def grad(self, y_true, y_pred, sample_weight=None, reduction="mean", *,
-             mask=None, out=None, n_threads=None, executor="auto"):
+    def grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
+             reduction: str = "mean", *, mask: ArrayLike | None = None, out: ndarray | None = None,
+             n_threads: int | None = None, executor: str = "auto") -> ndarray:
         """The gradient of the reduced value with respect to `y_pred`; per sample, times w, for `reduction="none"`."""
         return _run(self, "grad", y_true, y_pred, sample_weight, mask, reduction, None, out, n_threads, executor)
 
-    def value_and_grad(self, y_true, y_pred, sample_weight=None, reduction="mean", *,
-                       mask=None, out=None, n_threads=None, executor="auto"):
+    def value_and_grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
+                       reduction: str = "mean", *, mask: ArrayLike | None = None, out: ndarray | None = None,
+                       n_threads: int | None = None, executor: str = "auto") -> tuple[Any, ndarray]:
         """The reduced value and its gradient, in one pass. `out` is the gradient's array."""
         return _run(self, "value_and_grad", y_true, y_pred, sample_weight, mask, reduction, None, out,
                     n_threads, executor)
 
-    def grad_and_hess(self, y_true, y_pred, sample_weight=None, hessian="exact", *,
-                      mask=None, out=None, n_threads=None, executor="auto"):
+    def grad_and_hess(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
+                      hessian: str = "exact", *, mask: ArrayLike | None = None,
+                      out: tuple[ndarray, ndarray] | None = None, n_threads: int | None = None,
+                      executor: str = "auto") -> tuple[ndarray, ndarray]:
         """Gradient and Hessian diagonal per sample, times w and not reduced: the convention of gradient boosting.
 
         `hessian` is "exact" or "majorizer" (a positive curvature whose parabola lies above the loss, where the loss
@@ -136,14 +148,17 @@ class Loss:
         return _run(self, "grad_and_hess", y_true, y_pred, sample_weight, mask, "none", hessian, out,
                     n_threads, executor)
 
-    def value_grad_hess(self, y_true, y_pred, sample_weight=None, reduction="mean", *, hessian="exact",
-                        mask=None, out=None, n_threads=None, executor="auto"):
+    def value_grad_hess(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
+                        reduction: str = "mean", *, hessian: str = "exact", mask: ArrayLike | None = None,
+                        out: tuple[ndarray, ndarray] | None = None, n_threads: int | None = None,
+                        executor: str = "auto") -> tuple[Any, ndarray, ndarray]:
         """The reduced value, its gradient and the diagonal of its Hessian, in one pass. `out` is (grad, hess)."""
         return _run(self, "value_grad_hess", y_true, y_pred, sample_weight, mask, reduction, hessian, out,
                     n_threads, executor)
 
-    def param_grad(self, y_true, y_pred, sample_weight=None, reduction="mean", *,
-                   mask=None, n_threads=None, executor="auto"):
+    def param_grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
+                   reduction: str = "mean", *, mask: ArrayLike | None = None, n_threads: int | None = None,
+                   executor: str = "auto") -> dict[str, Any]:
         """The derivatives of the reduced value with respect to the loss's own parameters: {"alpha": ..., ...}."""
         names = [name.removeprefix("gradient_") for name in dir(self) if name.startswith("gradient_")]
         if not names:
@@ -154,7 +169,7 @@ class Loss:
 
     # ---- constants and links ---------------------------------------------------------------------------------
 
-    def init_score(self, y_true, sample_weight=None):
+    def init_score(self, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """The constant raw score that minimises the loss over `y_true`: a float, or (k,) floats for (n, k) targets.
 
         Where every point of an interval minimises it (a median of two values), the middle of the interval.
@@ -163,7 +178,7 @@ class Loss:
 
         return minimising_constant(self, y_true, sample_weight)
 
-    def inverse_link(self, raw):
+    def inverse_link(self, raw: ArrayLike) -> ndarray:
         """Raw scores -> predictions in the target's units (probabilities, means), an array like `raw`."""
         from .links import LINKS
 

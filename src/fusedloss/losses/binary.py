@@ -155,7 +155,7 @@ class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
         return result
 
     def majorizer(self, y, f):
-        both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)[2]
+        _, _, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
         a = max(abs(f), 1e-8)  # the limit 1/4 at 0
         return both * (0.5 * tanh(0.5 * a) / a) if self.from_logits else inf
 
@@ -324,7 +324,7 @@ class BinaryPoly1(Elementwise):
     def value(self, y, f):
         m = where(y == 1, f, -f)
         e = exp(-abs(f))
-        wrong = _right_and_wrong(m, e)[1]
+        _, wrong = _right_and_wrong(m, e)
         return max(-m, 0.0) + log1p(e) + self.epsilon * wrong
 
     def gradient(self, y, f):
@@ -380,7 +380,7 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
     def gradient(self, y, f):
         m = where(y == 1, f, -f)
         e = exp(-abs(f))
-        wrong = _right_and_wrong(m, e)[1]
+        _, wrong = _right_and_wrong(m, e)
         slope = _power_of_sigmoid(self.q, -m, log1p(e)) * wrong
         return where(y == 1, -slope, slope)
 
@@ -488,8 +488,9 @@ class ComplementaryLogLog(Elementwise):
 
 
 def _bernoulli(u):
-    """u / (e^u - 1), 1 at u = 0."""
-    return where(u == 0, 1.0, u / where(u == 0, 1.0, expm1(u)))
+    """u / (e^u - 1), 1 at u = 0. e^u - 1 = h (h + 2), whose factors only overflow where the quotient is 0."""
+    h = expm1(0.5 * u)
+    return where(h == 0, 1.0, u / where(h == 0, 1.0, h) / (h + 2))
 
 
 # ---- margins -----------------------------------------------------------------------------------------------------
@@ -673,7 +674,7 @@ class Savage(Elementwise):
 
     def value(self, y, f):
         m = where(y == 1, f, -f)
-        wrong = _right_and_wrong(m, exp(-abs(f)))[1]
+        _, wrong = _right_and_wrong(m, exp(-abs(f)))
         return wrong * wrong
 
     def gradient(self, y, f):

@@ -33,8 +33,8 @@ class Poisson(Elementwise):
     formula = "exp(f) - y f"
     y_domain = NON_NEGATIVE
     link = "log"
-    notes = ("f is the log of the mean (keras.losses.Poisson takes the mean). log(y!) is dropped. XGBoost and LightGBM "
-             "multiply the Hessian by exp(0.7) (max_delta_step).")
+    notes = ("f is the log of the mean (keras.losses.Poisson takes the mean). log(y!) is dropped. XGBoost and "
+             "LightGBM multiply the Hessian by exp(0.7) (max_delta_step).")
     peers = ("torch.nn.PoissonNLLLoss", "sklearn HalfPoissonLoss", "xgboost count:poisson", "lightgbm poisson",
              "catboost Poisson")
 
@@ -54,7 +54,7 @@ class Poisson(Elementwise):
 
 
 class Gamma(Elementwise):
-    r"""Positive targets with a constant coefficient of variation (claim sizes, durations): gamma likelihood, log link.
+    r"""Positive targets with a constant coefficient of variation (claim sizes, durations): gamma, log link.
 
     l = f + y exp(-f), the negative log-likelihood per unit of shape, without the terms of y alone.
 
@@ -91,8 +91,9 @@ class Gamma(Elementwise):
 def _half_powers(x):
     """exp(x/2) - 1 and exp(x/2), each to its last bits, from one evaluation.
 
-    Textbook: a power mu^k = exp(x) and (mu^k - 1) / k. From expm1 alone, 1 + expm1(x) has lost exp(x) for x << 0; from exp
-    alone, exp(x) - 1 is lost around 0. So expm1 is taken of |x|, where it gives both, and one reciprocal turns them round.
+    Textbook: a power mu^k = exp(x), and mu^k - 1. From expm1 alone, 1 + expm1(x) has lost exp(x) for x << 0; from exp
+    alone, exp(x) - 1 is lost around 0. So expm1 is taken of |x|, where it gives both, and a reciprocal turns them
+    round. The square root is kept, for y exp(x) is finite where exp(x) is not.
     """
     t = expm1(0.5 * abs(x))
     root = 1.0 + t
@@ -119,7 +120,7 @@ class Tweedie(Elementwise):
     power: float = parameter(1.5, Interval(1.0, 2.0, True, True))
     formula = "expm1((2-p) f)/(2-p) - y expm1((1-p) f)/(1-p),  p = power"
     link = "log"
-    notes = "f is the log of the mean. Peers leave out the constant 1/(2-p) - y/(1-p); gradient and Hessian are the same."
+    notes = "f is the log of the mean. Peers drop the constant y/(1-p) - 1/(2-p); gradient and Hessian are the same."
     peers = ("sklearn HalfTweedieLoss", "xgboost reg:tweedie", "lightgbm tweedie", "catboost Tweedie")
 
     @property
@@ -159,13 +160,13 @@ class Tweedie(Elementwise):
         return where((first < inf) & (second < inf), first + second, inf)
 
     def gradient(self, y, f):
-        u, mu = _half_powers(where(self.is_gamma, 0.0, self.a * f))
-        v, nu = _half_powers(where(self.is_poisson | (y == 0.0), 0.0, -self.b * f))
+        _, mu = _half_powers(where(self.is_gamma, 0.0, self.a * f))
+        _, nu = _half_powers(where(self.is_poisson | (y == 0.0), 0.0, -self.b * f))
         return mu * mu - (y * nu) * nu
 
     def hessian(self, y, f):
-        u, mu = _half_powers(where(self.is_gamma, 0.0, self.a * f))
-        v, nu = _half_powers(where(self.is_poisson | (y == 0.0), 0.0, -self.b * f))
+        _, mu = _half_powers(where(self.is_gamma, 0.0, self.a * f))
+        _, nu = _half_powers(where(self.is_poisson | (y == 0.0), 0.0, -self.b * f))
         return self.a * (mu * mu) + self.b * ((y * nu) * nu)
 
     def optimum(self, mean):
@@ -222,8 +223,8 @@ class NegativeBinomial(Elementwise):
     formula = "-y f + (y + 1/alpha) log1p(alpha mu),  mu = exp(f)"
     y_domain = NON_NEGATIVE
     link = "log"
-    notes = ("f is the log of the mean. The log-gamma terms of y and alpha are dropped: values at different alpha are not "
-             "comparable.")
+    notes = ("f is the log of the mean. The log-gamma terms of y and alpha are dropped: values at different alpha are "
+             "not comparable.")
     peers = ("statsmodels NegativeBinomial (alpha)", "glum NegativeBinomialDistribution (theta)")
 
     @property
@@ -253,7 +254,8 @@ class NegativeBinomial(Elementwise):
         e = exp(-abs(f))
         positive = f > 0.0
         r = 1.0 / where(positive, e + self.alpha, 1.0 + self.alpha * e)
-        return (e * r) * ((1.0 + self.alpha * y) * r)
+        p = e * r
+        return p * r + (p * y) * (self.alpha * r)  # textbook: mu (1 + alpha y) / (1 + alpha mu)^2
 
     def optimum(self, mean):
         return log(mean)
@@ -265,7 +267,7 @@ class NegativeBinomial(Elementwise):
 def _excess(x, m):
     """x/m - 1 - log(x/m) for x, m > 0, without the cancellation of the textbook form around x = m.
 
-    Far below m, x/m - 1 has lost x, and the logarithm is taken of the ratio; its roots', which cannot leave the format.
+    Far below m, x/m - 1 has lost x, and the logarithm is taken of the ratio (of roots, which cannot overflow).
     """
     q = (x - m) / m
     far = q < -0.75
@@ -354,7 +356,7 @@ class _TweediePowers:
 
 
 def _log_ratio(x, m):
-    """log(x/m) for x, m > 0 to its last bits: log1p of (larger - smaller) / smaller, by roots, so nothing overflows."""
+    """log(x/m) for x, m > 0 to its last bits: 2 log1p of larger root / smaller root - 1; nothing overflows."""
     low, high = sqrt(where(x < m, x, m)), sqrt(where(x < m, m, x))
     z = 2.0 * log1p(abs(x - m) / (low * (low + high)))
     return where(x < m, -z, z)
@@ -365,11 +367,11 @@ class TweedieDeviance(Elementwise):
 
     l = 2 (y^(2-p) / ((1-p)(2-p)) - y f^(1-p) / (1-p) + f^(2-p) / (2-p)), and its limits at p = 1 and p = 2.
 
-    p < 0: any y, f > 0 (extreme stable); p = 0: any y and f, squared error; 1 <= p < 2: y >= 0, f > 0 (1 Poisson, between
-    compound Poisson); p >= 2: y > 0, f > 0 (2 gamma, 3 inverse Gaussian). No distribution has 0 < p < 1.
-    For p < 0 and y < 0 the term y^(2-p) is 0, as in scikit-learn.
-    Continuous in p, which the textbook form is not in floating point: y^(2-p) times the difference of expm1(k z) / k at
-    k = 2-p and k = 1-p, z = log(f/y), of which around z = 0 the common z is left out.
+    Domain: p < 0: any y, f > 0 (extreme stable); p = 0: any y and f (normal: squared error); 1 <= p < 2: y >= 0, f > 0
+    (1 Poisson, between compound Poisson); p >= 2: y > 0, f > 0 (2 gamma, 3 inverse Gaussian). No distribution has
+    0 < p < 1. For p < 0 and y < 0 the term y^(2-p) is 0, as in scikit-learn.
+    Continuous in p, which the textbook form is not in floating point: where f is near y it is y^(2-p) times the
+    difference of (e^(kz) - 1 - kz) / k at k = 2-p and k = 1-p, with z = log(f/y).
     The Hessian 2 f^-p (1 - p (f - y) / f) may be negative: convex in the mean only for p = 0 and p = 1.
     Equal to 2 (Tweedie(y, log f) - Tweedie(y, log y)). Its mean is `sklearn.metrics.mean_tweedie_deviance`.
     Jorgensen, "The Theory of Dispersion Models", 1997.
@@ -423,6 +425,8 @@ class TweedieDeviance(Elementwise):
         z = _log_ratio(abs(f), m)
         y_power = where(positive, pow(m, self.a), 0.0)
         f_power = pow(abs(f), self.a)
+        i = 1.0 / f
+        y_f_power = where(y < f, f_power * (y * i), (f_power * i) * y)  # y f^(1-p)
         near = y_power * (expm1mx(self.a * z) * self.inverse_a - expm1mx(self.c * z) * self.inverse_c)
         # (f^(2-p) - y^(2-p)) / (2-p) and (y f^(1-p) - y^(2-p)) / (1-p): by expm1 where they would cancel
         first = where(positive & (abs(self.a * z) < 1.0),
@@ -430,16 +434,25 @@ class TweedieDeviance(Elementwise):
                       (f_power - y_power) * self.inverse_a)
         second = where(positive & (abs(self.c * z) < 1.0),
                        y_power * where(self.is_poisson, z, expm1(self.c * z) * self.inverse_c),
-                       (f_power * (y / f) - y_power) * self.inverse_c)
+                       (y_f_power - y_power) * self.inverse_c)
         half = where(positive & (abs(z) < 1.0), near, first - second)
         half = where((y_power < inf) & (f_power < inf), half, inf)
         return where(self.is_normal, (f - y) * (f - y), where(y == f, 0.0, 2.0 * half))
 
     def gradient(self, y, f):
-        return where(self.is_normal, 2.0 * (f - y), 2.0 * ((f - y) * pow(abs(f), -self.power)))
+        i = 1.0 / f
+        power = pow(abs(f), self.c)
+        r = f - y
+        q = r * i
+        slope = where(abs(q) <= 1.0, power * q, (power * i) * r)  # textbook: f^-p (f - y), where f^-p overflows first
+        return 2.0 * where(self.is_normal | (r == 0.0), r, slope)
 
     def hessian(self, y, f):
-        return where(self.is_normal, 2.0, 2.0 * (pow(abs(f), -self.power) * (self.c + self.power * (y / f))))
+        i = 1.0 / f
+        power = pow(abs(f), self.c) * i
+        ratio = self.c + self.power * (y * i)
+        above = (power * i) * (self.c * f + self.power * y)  # the same where y / f overflows
+        return 2.0 * where(self.is_normal, 1.0, where(abs(y) <= f, power * ratio, above))
 
     def optimum(self, mean):
         return mean if self.power == 0.0 or mean > 0.0 or mean != mean else 0.0

@@ -1,7 +1,7 @@
 """Losses whose minimiser is a quantile or an expectile of y, with r = f - y, y the target and f the prediction.
 
-`quantile` is tau throughout: an error below the target (r < 0) costs tau, one above it 1 - tau per unit, so tau near 1
-pushes predictions up.
+`quantile` is tau throughout: an error below the target (r < 0) costs tau, one above it 1 - tau per unit, so tau near
+1 pushes predictions up.
 """
 
 from math import pi
@@ -19,8 +19,8 @@ class Pinball(Elementwise):
     l = tau max(y - f, 0) + (1 - tau) max(f - y, 0).
 
     Domain: y and f any real number. At the kink f = y the gradient is the subgradient 0. The Hessian is 0 (almost
-    everywhere). With tau = 1/2 half of `AbsoluteError`. The majorizer is 1 / (2 |r|), because the loss is |r| / 2 plus a
-    linear term; it has no finite limit at r = 0 and is held at 5e29 there.
+    everywhere). With tau = 1/2 half of `AbsoluteError`. The majorizer is 1 / (2 |r|), because the loss is |r| / 2
+    plus a linear term; it has no finite limit at r = 0 and is held at 5e29 there.
     `quantile` (default 0.5) is tau, strictly between 0 and 1.
     Koenker and Bassett, "Regression Quantiles", Econometrica 46, 1978; the majorizer: Hunter and Lange, "Quantile
     Regression via an MM Algorithm", JCGS 9, 2000.
@@ -62,11 +62,11 @@ class SoftplusPinball(Elementwise):
 
     l = smoothing log(1 + e^(r / smoothing)) - tau r.
 
-    Domain: y and f any real number. Above the pinball loss by at most smoothing log 2, at r = 0, and equal to it in the
-    tails, where the Hessian is positive but vanishes exponentially. The minimiser differs from the quantile by
+    Domain: y and f any real number. Above the pinball loss by at most smoothing log 2, at r = 0, and equal to it in
+    the tails, where the Hessian is positive but vanishes exponentially. The minimiser differs from the quantile by
     O(smoothing).
-    `quantile` (default 0.5) is tau, strictly between 0 and 1. `smoothing` (default 0.1), in units of y, is the width of
-    the rounded kink.
+    `quantile` (default 0.5) is tau, strictly between 0 and 1. `smoothing` (default 0.1), in units of y, is the width
+    of the rounded kink.
     Zheng, "Gradient Descent Algorithms for Quantile Regression With Smooth Approximation", IJMLC 2, 2011.
     """
 
@@ -104,10 +104,10 @@ class ArctanPinball(Elementwise):
 
     l = (tau - 1/2 + atan(v) / pi) (y - f) + smoothing / pi, with v = (y - f) / smoothing.
 
-    Domain: y and f any real number. Above the pinball loss by at most smoothing / pi, at r = 0, and equal to it in the
-    tails, where the Hessian is positive and vanishes like 1 / r^4.
-    `quantile` (default 0.5) is tau, strictly between 0 and 1. `smoothing` (default 0.1), in units of y (the authors take
-    0.05 to 0.1 of standardised targets), is the width of the rounded kink.
+    Domain: y and f any real number. Above the pinball loss by at most smoothing / pi, at r = 0, and equal to it in
+    the tails, where the Hessian is positive and vanishes like 1 / r^4.
+    `quantile` (default 0.5) is tau, strictly between 0 and 1. `smoothing` (default 0.1), in units of y (the authors
+    take 0.05 to 0.1 of standardised targets), is the width of the rounded kink.
     Sluijterman et al., "Composite Quantile Regression With XGBoost Using the Novel Arctan Pinball Loss", 2024.
     """
 
@@ -154,8 +154,8 @@ class HuberPinball(Elementwise):
     k (|r| - delta / 2).
 
     Domain: y and f any real number. The Hessian k / delta is 0 in the tails; at r = 0 it is that of r > 0.
-    `quantile` (default 0.5) is tau, strictly between 0 and 1. `delta` (default 1), in units of y, is half the width of
-    the rounded kink.
+    `quantile` (default 0.5) is tau, strictly between 0 and 1. `delta` (default 1), in units of y, is half the width
+    of the rounded kink.
     Aravkin et al., "Sparse Quantile Huber Regression for Efficient and Robust Estimation", 2014.
     """
 

@@ -121,7 +121,7 @@ class AbsoluteError(Elementwise):
 
     formula = "|r|,  r = f - y"
     smooth = False
-    notes = ("gradient at r = 0: 0 (as torch and LightGBM; scikit-learn's _loss takes -1); the Hessian is 0 everywhere, "
+    notes = ("gradient at r = 0: 0, as torch and LightGBM (scikit-learn's _loss: -1); the Hessian is 0 everywhere, "
              "boosting needs hessian='majorizer'")
     peers = ("sklearn.metrics.mean_absolute_error", "sklearn._loss.AbsoluteError", "torch.nn.L1Loss", "lightgbm.l1",
              "xgboost.reg:absoluteerror", "catboost.MAE")
@@ -159,9 +159,9 @@ class Huber(Elementwise):
 
     delta: float = parameter(1.0, POSITIVE)
     formula = "r²/2 if |r| ≤ delta else delta (|r| - delta/2),  r = f - y"
-    notes = ("the Hessian is 0 where |r| > delta (LightGBM takes 1 everywhere); XGBoost's slope belongs to pseudo_huber")
-    peers = ("torch.nn.HuberLoss", "sklearn._loss.HuberLoss", "keras.losses.Huber", "lightgbm.huber", "catboost.Huber",
-             "scipy.special.huber", "statsmodels.robust.norms.HuberT")
+    notes = "the Hessian is 0 where |r| > delta (LightGBM: 1 everywhere); XGBoost's huber_slope is pseudo_huber's"
+    peers = ("torch.nn.HuberLoss", "sklearn._loss.HuberLoss", "keras.losses.Huber", "lightgbm.huber",
+             "catboost.Huber", "scipy.special.huber", "statsmodels.robust.norms.HuberT")
 
     def value(self, y, f):
         a = abs(f - y)
@@ -292,7 +292,8 @@ class Charbonnier(Elementwise):
 
     def hessian(self, y, f):
         v = min(abs(f - y) * self.inverse, 1e18)
-        return self.inverse * (1 / sqrt(1 + v * v)) ** 3
+        i = 1 / sqrt(1 + v * v)
+        return i * i * (self.inverse * i)
 
     def majorizer(self, y, f):
         a = abs(f - y)
@@ -447,8 +448,8 @@ class Welsch(Elementwise):
 
     l = c^2 / 2 (1 - e^(-u^2)), with u = r / c and r = f - y.
 
-    Domain: y and f any real number. Curvature 1 at zero. Not convex: the Hessian is negative where u^2 > 1/2, and value
-    and gradient are flat far out, so start from a convex fit.
+    Domain: y and f any real number. Curvature 1 at zero. Not convex: the Hessian is negative where u^2 > 1/2, and
+    value and gradient are flat far out, so start from a convex fit.
     `c` (default 2.9846), in units of y; the default gives 95 % efficiency for normal errors of standard deviation 1.
     Dennis and Welsch, "Techniques for Nonlinear Least Squares and Robust Regression", Comm. Stat. B 7, 1978.
     """
@@ -485,8 +486,8 @@ class GemanMcClure(Elementwise):
 
     l = r^2 / 2 / (1 + u^2), with u = r / c and r = f - y.
 
-    Domain: y and f any real number. Curvature 1 at zero. Not convex: the Hessian is negative where u^2 > 1/3, and value
-    and gradient are flat far out, so start from a convex fit.
+    Domain: y and f any real number. Curvature 1 at zero. Not convex: the Hessian is negative where u^2 > 1/3, and
+    value and gradient are flat far out, so start from a convex fit.
     `c` (default 3.7874), in units of y; the default gives 95 % efficiency for normal errors of standard deviation 1.
     Geman and McClure, "Bayesian Image Analysis: An Application to Single Photon Emission Tomography", ASA 1985.
     """
@@ -527,8 +528,8 @@ class TukeyBiweight(Elementwise):
 
     l = c^2 / 6 (1 - (1 - u^2)^3) where |u| < 1, else c^2 / 6, with u = r / c and r = f - y.
 
-    Domain: y and f any real number. Curvature 1 at zero. Not convex: the Hessian is negative where 1/5 < u^2 < 1 and 0
-    beyond, as is the gradient, so start from a Huber fit.
+    Domain: y and f any real number. Curvature 1 at zero. Not convex: the Hessian is negative where 1/5 < u^2 < 1 and
+    0 beyond, as is the gradient, so start from a Huber fit.
     `c` (default 4.685), in units of y; the default gives 95 % efficiency for normal errors of standard deviation 1.
     Beaton and Tukey, "The Fitting of Power Series, Meaning Polynomials, ...", Technometrics 16, 1974.
     """
@@ -625,8 +626,8 @@ class GeneralRobust(Elementwise):
     alpha = -2: 2 u^2 / (u^2 + 4) (Geman-McClure); alpha -> -inf: 1 - e^(-u^2 / 2), which is
     `Welsch(c=sqrt(2) * scale)` / scale^2 and is refused here. Convex for alpha >= 1; below, the Hessian is negative
     where (1 - alpha) u^2 > b.
-    `alpha` (default 1, at most 2) is the shape, smaller is more robust; `scale` (default 1), in units of y, is where the
-    loss stops being quadratic. `gradient_alpha` and `gradient_scale` are the derivatives with respect to them; at
+    `alpha` (default 1, at most 2) is the shape, smaller is more robust; `scale` (default 1), in units of y, is where
+    the loss stops being quadratic. `gradient_alpha` and `gradient_scale` are the derivatives with respect to them; at
     alpha = 2 the one with respect to alpha is infinite. A likelihood also needs log(scale) and a normalising constant
     that depends on alpha.
     Barron, "A General and Adaptive Robust Loss Function", CVPR 2019.
@@ -675,11 +676,11 @@ class GeneralRobust(Elementwise):
     def slope_at_infinity(self):
         return 0.0 if self.alpha < 1 else self.inverse if self.alpha == 1 else inf
 
-    # v = |u| / sqrt(b) and w = (1 + v^2)^(alpha/2 - 1), which is the weight psi(r) / r times scale^2. A power keeps its
-    # relative accuracy where the exponential of a logarithm loses it; for large -alpha (`steep`) 1 + v^2 loses v^2, and
-    # it is the other way round. The formula cancels for small exponents x = alpha L / 2, L = log(1 + v^2): there it is
-    # b / alpha (e^x - 1) = b L / 2 + b / alpha (e^x - 1 - x), also right at and around alpha = 0; with alpha = 2 as
-    # with any other (1 + v^2)^(alpha / 2) = w + v^2 w.
+    # v = |u| / sqrt(b) and w = (1 + v^2)^(alpha/2 - 1), which is the weight psi(r) / r times scale^2. A power keeps
+    # its relative accuracy where the exponential of a logarithm loses it; for large -alpha (`steep`) 1 + v^2 loses
+    # v^2, and it is the other way round. The formula cancels for small exponents x = alpha L / 2, L = log(1 + v^2):
+    # there it is b / alpha (e^x - 1) = b L / 2 + b / alpha (e^x - 1 - x), also right at and around alpha = 0; with
+    # alpha = 2 as with any other (1 + v^2)^(alpha / 2) = w + v^2 w.
 
     def value(self, y, f):
         v = abs(f - y) * self.inverse_width
@@ -718,17 +719,16 @@ class GeneralRobust(Elementwise):
         return 0.0 if self.alpha < 0 else 2.0 if self.alpha == 0 else inf
 
     def gradient_alpha(self, y, f):
-        """2 / alpha^2 (1 - P) + b / (2 alpha) P L - P q / 2, with P = (1 + z)^(alpha/2), z = u^2 / b, q = z / (1 + z)."""
+        """-(2 / alpha^2 (1 - P) + b / (2 alpha) P L + P q / 2), P = s^(alpha/2), s = 1 + u^2 / b, q = 1 - 1 / s."""
         v = abs(f - y) * self.inverse_width
         L = _log1p_square(v)
-        z = min(v * v, 1e36)
         if self.quadratic:
-            d = where(z == 0, 0.0, inf)
+            slope = where(v == 0, 0.0, inf)
         elif self.nearly_quadratic:
-            d = _alpha_near_2(self.alpha, self.b, self.power, z, L)
+            slope = _alpha_near_2(self.alpha, self.b, self.power, v * v, L)
         else:
-            d = _alpha_near_0(self.alpha, z, L)
-        return where(v < inf, d, self.alpha_slope_at_infinity)
+            slope = _alpha_near_0(self.alpha, min(v * v, 1e36), L)
+        return where(v < inf, where(slope == slope, slope, inf), self.alpha_slope_at_infinity)   # inf - inf: overflow
 
     @property
     def quadratic(self):
@@ -753,7 +753,7 @@ def _alpha_near_0(alpha, z, L):
     phi = where(abs(x) < 1, P * expm1mx(-x), (x - 1) * P + 1) / (safe * safe)
     q = z / (1 + z)
     L_minus_q = where(z < 1, log1pmx(min(z, 1.0)) + z * q, L - q)
-    return 0.5 * (L * L * where(tiny, 0.5 + x / 3, phi) - P * L_minus_q)
+    return 0.5 * (L * L * where(tiny, 0.5 + x * (1 / 3 + x * (1 / 8 + x / 30)), phi) - P * L_minus_q)
 
 
 def _alpha_near_2(alpha, b, power, z, L):
@@ -839,8 +839,8 @@ class Linex(Elementwise):
 
     Domain: y and f any real number; overflows to inf where a r > 709 (float32: 88). The Hessian a^2 e^(a r) is
     positive, tiny on the linear side.
-    `a` (default 1), in 1 / units of y and not 0: with a > 0 predictions above the target cost exponentially, with a < 0
-    those below. For small |a r| the loss is (a r)^2 / 2.
+    `a` (default 1), in 1 / units of y and not 0: with a > 0 predictions above the target cost exponentially, with a <
+    0 those below. For small |a r| the loss is (a r)^2 / 2.
     Varian, "A Bayesian Approach to Real Estate Assessment", 1975.
     """
 
@@ -851,8 +851,8 @@ class Linex(Elementwise):
     def __post_init__(self):
         super().__post_init__()
         if self.a == 0:
-            raise ValueError("Linex: a must not be 0 (the loss would be 0 everywhere); half_squared_error is the limit "
-                             f"of linex / a^2, found {self.a!r}")
+            raise ValueError(f"Linex: a must not be 0 (the loss would be 0 everywhere), found {self.a!r}; "
+                             "the limit of linex / a^2 is half_squared_error")
 
     # expm1(x) - x cancels (error 3e-11 at x = 7e-6): expm1mx. The rounding error of the exponent x = a r is the
     # relative error of e^x, 32 ulp at x = 64: what it lost is put back as the factor 1 + low.
@@ -910,7 +910,7 @@ class Lq(Elementwise):
 
 
 def _log_error(y, f):
-    """log(1 + f) - log(1 + y) from one logarithm, of 1 + |f - y| / (1 + the smaller): the difference of two cancels."""
+    """log(1 + f) - log(1 + y) from one logarithm, of 1 + |f - y| / (1 + the smaller): a difference of two cancels."""
     return copysign(log1p(abs(f - y) / (1 + min(y, f))), f - y)
 
 
@@ -951,17 +951,17 @@ class AbsolutePercentageError(Elementwise):
 
     l = |r| / max(|y|, epsilon), with r = f - y.
 
-    Domain: y and f any real number; a target of 0 costs |f| / epsilon. At r = 0 the gradient is the subgradient 0; the
-    Hessian is 0 everywhere. The minimising constant is a median with weights 1 / |y|. The majorizer has no finite limit
-    at r = 0 and is held at 1e30 / max(|y|, epsilon) there.
+    Domain: y and f any real number; a target of 0 costs |f| / epsilon. At r = 0 the gradient is the subgradient 0;
+    the Hessian is 0 everywhere. The minimising constant is a median with weights 1 / |y|. The majorizer has no finite
+    limit at r = 0 and is held at 1e30 / max(|y|, epsilon) there.
     `epsilon` (default 2.2e-16, scikit-learn's), in units of y, is the smallest |y| that is divided by.
     """
 
     epsilon: float = parameter(EPS, POSITIVE)
     formula = "|r| / max(|y|, epsilon),  r = f - y"
     smooth = False
-    notes = ("a fraction, not per cent; targets near 0 dominate: LightGBM and CatBoost take epsilon = 1, torchmetrics "
-             "1.17e-6, keras 1e-7 (and per cent); the Hessian is 0 everywhere")
+    notes = ("a fraction, not per cent; targets near 0 dominate: LightGBM and CatBoost take epsilon = 1, "
+             "torchmetrics 1.17e-6, keras 1e-7 (and per cent); the Hessian is 0 everywhere")
     peers = ("sklearn.metrics.mean_absolute_percentage_error", "lightgbm.mape", "catboost.MAPE",
              "keras.losses.MeanAbsolutePercentageError", "torchmetrics.MeanAbsolutePercentageError")
 
@@ -983,21 +983,21 @@ class SymmetricAbsolutePercentageError(Elementwise):
 
     l = 2 |r| / (|y| + |f|), with r = f - y, and 0 where y = f = 0.
 
-    Domain: y and f any real number. Constant, 2, where y and f have opposite signs or y = 0: gradient and Hessian are 0
-    there. At f = 0 the derivatives are those from y's side, at r = 0 the gradient is the subgradient 0. Not convex: the
-    Hessian is negative where |f| > |y|.
+    Domain: y and f any real number. Constant, 2, where y and f have opposite signs or y = 0: gradient and Hessian are
+    0 there. At f = 0 the derivatives are those from y's side, at r = 0 the gradient is the subgradient 0. Not convex:
+    the Hessian is negative where |f| > |y|.
     Armstrong, "Long-Range Forecasting", Wiley 1985; Makridakis and Hibon, "The M3-Competition", 2000.
     """
 
     formula = "2 |r| / (|y| + |f|), 0 if y = f = 0,  r = f - y"
     convex = False
     smooth = False
-    notes = ("a fraction between 0 and 2: others leave out the 2 or multiply by 100; no gradient where y = 0 or f has "
-             "the wrong sign")
+    notes = ("a fraction between 0 and 2: others leave out the 2 or multiply by 100; no gradient where y = 0 or f "
+             "has the wrong sign")
     peers = ("torchmetrics.SymmetricMeanAbsolutePercentageError", "neuralforecast.losses.SMAPE")
 
-    # The textbook's gradient, 2 (sign(r) / D - |r| sign(f) / D^2) with D = |y| + |f| = 2 d, cancels for |f| >> |y|: it
-    # is sign(r) |y| / d^2 where y and f have one sign, and 0 elsewhere. Halves before the sum: D may overflow.
+    # The textbook's gradient, 2 (sign(r) / D - |r| sign(f) / D^2) with D = |y| + |f| = 2 d, cancels for |f| >> |y|:
+    # it is sign(r) |y| / d^2 where y and f have one sign, and 0 elsewhere. Halves before the sum: D may overflow.
 
     def value(self, y, f):
         d = 0.5 * abs(y) + 0.5 * abs(f)

@@ -3,16 +3,18 @@
 (a) The data goes by in chunks of CHUNK samples, a chunk in portions that stay in the cache: for every loss and prediction
     the portion's values and block sums come from the loss's own kernel, then their moments from `kernels.cpu.moments`.
 (b) The mean is the sum of the block sums, as in `loss(y, f)`: the same bits.
-(c) Second moments are taken about a number near the mean (that of the chunk's first block) and moved to the mean at the
-    end: sum(l^2) - n mean^2 cancels.
-(d) Chunks are independent and put together in their order, so the result does not depend on the number of threads.
+(c) Second moments are taken about a number near the mean (that of the chunk's first portion), and moved to the mean of
+    all chunks so far when a chunk is added to them: sum(l^2) - n mean^2 cancels.
+(d) Chunks are independent and added in their order, so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +28,19 @@ from .table import Difference, ScoreRow, Scores
 CHUNK = 16 * BLOCK
 PORTION = 4 * BLOCK
 
+CHUNKS_AT_ONCE = 64
+"""Chunks (4M samples in all) whose sums are held before they are added up, in their order."""
+
+NO_LABEL = "(null)"
+"""The group of samples whose label is None or NaN. (A row's `group` None means everything.)"""
+
+
+class Coded(NamedTuple):
+    """Group labels by number: sample i belongs to group `labels[codes[i]]`."""
+
+    codes: np.ndarray
+    labels: list
+
 
 def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, n_threads=None) -> Scores:
     """The mean of many losses of one or many predictions, with standard errors, in one pass.
@@ -37,13 +52,17 @@ def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, n_t
         sample (`Scores.differences`).
     losses : losses, or their names as `fusedloss.get` and the command line take them ("huber:delta=15").
     sample_weight, mask : as for a loss; True in `mask` takes a sample out.
-    by : array (n,) of group labels (strings, integers): the same numbers for every group as well.
+    by : array (n,) of group labels (strings, integers): the same numbers for every group as well. Samples whose label is
+        None or NaN are the group "(null)".
 
     Returns
     -------
     Scores : iterate over its rows, or ask for `scores["log_loss"].value`.
     """
-    scorer = Scorer(losses, y_pred if isinstance(y_pred, dict) else ["pred"], n_threads=n_threads)
+    if isinstance(y_pred, dict):
+        scorer = Scorer(losses, y_pred, n_threads=n_threads)
+    else:
+        scorer = Scorer(losses, ["pred"], n_threads=n_threads, pred_names=["y_pred"])
     scorer.update(y_true, y_pred, sample_weight, by, mask)
     return scorer.result()
 
@@ -51,106 +70,173 @@ def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, n_t
 class Scorer:
     """Scores a stream: `update` with one part after another, then `result`.
 
-    Parts of a multiple of CHUNK samples (65,536) give the same bits as one call on the whole.
+    Parts of a multiple of CHUNK samples (65,536) give the same bits as one call on the whole. Errors call the targets
+    and the weights by the names given here, and a prediction `y_pred['its name']`, or as `pred_names` says.
     """
 
-    def __init__(self, losses, preds, *, n_threads=None):
+    def __init__(self, losses, preds, *, n_threads=None, target="y_true", weight="sample_weight", pred_names=None):
         started = time.perf_counter()
         losses = [losses] if isinstance(losses, (str, Loss)) else list(losses)
         self.labels = [loss if isinstance(loss, str) else label(loss) for loss in losses]
         self.losses = [parse(loss) if isinstance(loss, str) else loss for loss in losses]
         self.preds = list(preds)
+        self.target, self.weight = target, weight
+        self.pred_names = pred_names or [f"y_pred[{name!r}]" for name in self.preds]
         if not self.losses or not self.preds:
             raise ValueError("nothing to score: give at least one loss and one prediction")
         for name in (name for name in set(self.labels) if self.labels.count(name) > 1):
             raise ValueError(f"losses holds {name!r} twice")
         self.n_threads = n_threads
         self.pairs = list(itertools.combinations(range(len(self.preds)), 2))
+        self.columns = [(i, a, None) for i in range(len(self.losses)) for a in range(len(self.preds))]
+        self.columns += [(i, b, a) for i in range(len(self.losses)) for a, b in self.pairs]
+        """What is summed: (loss, prediction, None) or (loss, prediction, baseline), all by number."""
         self.groups = {}
-        self.by_group = False
-        self.chunks = []
+        self.total = _Total(self.columns)
         self.rows = 0
         self.seconds = time.perf_counter() - started
+        self.seconds_preparing = 0.0
 
     def update(self, y_true, y_pred, sample_weight=None, by=None, mask=None):
         """Add samples; arguments as for `score`."""
         started = time.perf_counter()
-        y = _column("y_true", y_true)
+        y = _column(self.target, y_true)
         if isinstance(y_pred, dict):
-            f = [_column(f"y_pred[{name!r}]", y_pred[name], y.size) for name in self.preds]
+            f = [_column(name, y_pred[key], y.size) for key, name in zip(self.preds, self.pred_names)]
         else:
             f = [_column("y_pred", y_pred, y.size)]
-        w = None if sample_weight is None else _column("sample_weight", sample_weight, y.size)
+        w = None if sample_weight is None else _column(self.weight, sample_weight, y.size)
         mask = None if mask is None else arrays.mask_like(mask, y)
-        by = None if by is None else np.asarray(by)
-        if by is not None and by.shape != y.shape:
-            raise ValueError(f"by has shape {by.shape}; it must have the shape of y_true, {y.shape}")
-        self.by_group |= by is not None
+        by = by if by is None or isinstance(by, Coded) else np.asarray(by)
+        labels = by.codes if isinstance(by, Coded) else by
+        if labels is not None and labels.shape != y.shape:
+            raise ValueError(f"by has shape {labels.shape}; it must have the shape of y_true, {y.shape}")
+        preparing = time.perf_counter()
         part = _Part(self, y, f, w, mask, by)
-        starts = range(0, y.size, CHUNK)
-        states = [None] * len(starts)
-
-        def work(driver, first, last, step):
-            for k in range(first, last):
-                states[k] = part.chunk(starts[k], min(y.size, starts[k] + CHUNK))
-
+        self.seconds_preparing += time.perf_counter() - preparing
         threads = drivers.choose("threads", y.size, self.n_threads)[1]
-        drivers.run(work, "threads" if threads > 1 and len(starts) > 1 else "serial", threads, len(starts))
-        self.chunks += states
+        starts = range(0, y.size, CHUNK)
+        for k in range(0, len(starts), CHUNKS_AT_ONCE):
+            for chunk in _computed(part, starts[k: k + CHUNKS_AT_ONCE], threads):
+                self.total.add(chunk)
         self.rows += y.size
         self.seconds += time.perf_counter() - started
 
     def result(self) -> Scores:
         """What was found so far."""
         started = time.perf_counter()
+        values, errors, weights = self.total.result()
+        groups = [(None, 0), *sorted(((name, code + 1) for name, code in self.groups.items()),
+                                     key=lambda item: (str(type(item[0])), item[0]))]
         rows, differences = [], []
-        columns = [(i, a, None) for i in range(len(self.losses)) for a in range(len(self.preds))]
-        columns += [(i, b, a) for i in range(len(self.losses)) for a, b in self.pairs]
-        weights = _total_weights(self.chunks, None)
-        weights[1] = ordered_sum(np.concatenate([np.zeros(0), *[chunk.weight_sums for chunk in self.chunks]]))
-        found = {}
-        for column, (i, a, b) in enumerate(columns):
-            sums = [chunk.sums[i, a] if b is None else chunk.sums[i, a] - chunk.sums[i, b] for chunk in self.chunks]
-            total = ordered_sum(np.concatenate([np.zeros(0), *sums]))
-            error = _standard_error(self.chunks, column, None, total, weights)
-            found[column, None] = (total, error, weights)
-        for label_, code in sorted(self.groups.items(), key=lambda item: (str(type(item[0])), item[0])):
-            weights = _total_weights(self.chunks, code)
-            for column in range(len(columns)):
-                total = math.fsum(chunk.group_sum(code, column) for chunk in self.chunks)
-                found[column, label_] = (total, _standard_error(self.chunks, column, code, total, weights), weights)
-        for (column, group), (total, error, (n, weight, _, skipped)) in found.items():
-            i, a, b = columns[column]
-            weight = float(weight)
-            numbers = (group, total / weight if weight else math.nan, error, int(n), weight, int(skipped))
-            if b is None:
-                rows.append(ScoreRow(self.labels[i], self.preds[a], *numbers))
-            else:
-                differences.append(Difference(self.labels[i], self.preds[a], self.preds[b], *numbers))
+        for name, k in groups:
+            n, weight, _, skipped = weights[k].tolist()
+            for (i, a, b), value, error in zip(self.columns, values[:, k].tolist(), errors[:, k].tolist()):
+                numbers = (name, value, error, int(n), weight, int(skipped))
+                if b is None:
+                    rows.append(ScoreRow(self.labels[i], self.preds[a], *numbers))
+                else:
+                    differences.append(Difference(self.labels[i], self.preds[a], self.preds[b], *numbers))
         order = {name: k for k, name in enumerate(self.labels)}
         rows.sort(key=lambda row: (row.group is not None, order[row.loss]))
         differences.sort(key=lambda row: (row.group is not None, order[row.loss]))
-        return Scores(rows, differences, self.rows, seconds=self.seconds + time.perf_counter() - started)
+        return Scores(rows, differences, self.rows, seconds=self.seconds + time.perf_counter() - started,
+                      seconds_preparing=self.seconds_preparing)
+
+
+def _computed(part, starts, threads):
+    """The sums of the chunks that start there."""
+    chunks = [None] * len(starts)
+
+    def work(driver, first, last, step):
+        for k in range(first, last):
+            chunks[k] = part.chunk(starts[k], min(part.y.size, starts[k] + CHUNK))
+
+    drivers.run(work, "threads" if threads > 1 and len(starts) > 1 else "serial", threads, len(starts))
+    return chunks
 
 
 class _Chunk:
-    """The sums of one chunk. Column c of the moments belongs to the number `centers[c]`."""
+    """The sums of one chunk. Column c of the moments is about the number `centers[c]`."""
 
     def __init__(self, losses, preds, columns, blocks, groups):
         self.sums = np.zeros((losses, preds, blocks))
-        self.centers = np.zeros(columns)
-        self.totals = np.zeros((columns, 2))
-        self.by_group = np.zeros((columns, groups, 3))
-        self.weights = np.zeros((groups + 1, 4))
-        """n, sum(w), sum(w^2), skipped: of everything in row 0, then of each group."""
+        """sum(w l) of each block."""
         self.weight_sums = np.zeros(blocks)
-        """sum(w) of each block."""
+        self.centers = np.zeros(columns)
+        self.moments = np.zeros((columns, 1 + groups, 3))
+        """sum(d), sum(w d), sum(d^2) with d = w l - w center: of everything in row 0 (there without the first), then of
+        each group."""
+        self.weights = np.zeros((1 + groups, 4))
+        """n, sum(w), sum(w^2), skipped: of everything in row 0, then of each group."""
 
-    def group_sum(self, code, column):
-        """sum(w l) of a group in this chunk."""
-        if code + 1 >= len(self.weights):
-            return 0.0
-        return self.by_group[column, code, 0] + self.centers[column] * self.weights[code + 1, 1]
+
+class _Total:
+    """What chunks add up to, each column and group about its own mean so far."""
+
+    def __init__(self, columns):
+        self.columns = columns
+        self.sums, self.weight_sums = [], []
+        self.weights = np.zeros((1, 4))
+        self.means, self.first, self.second, self.total, self.lost = np.zeros((5, len(columns), 1))
+
+    def add(self, chunk):
+        """Add a chunk's sums; its groups are those known before and maybe new ones."""
+        self.sums.append(chunk.sums)
+        self.weight_sums.append(chunk.weight_sums)
+        self._grow(len(chunk.weights) - len(self.weights))
+        weights = self.weights + chunk.weights
+        sums, first, second = np.moveaxis(chunk.moments, 2, 0)
+        centers = chunk.centers[:, None]
+        sums = sums + centers * chunk.weights[:, 1]
+        sums[:, 0] = self._over_everything(chunk.sums.sum(axis=2))
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._add_to_total(sums)
+            means = _quotient(self.total + self.lost, weights[:, 1])
+            old = _moved(self.first, self.second, self.weights[:, 2], self.means - means)
+            new = _moved(first, second, chunk.weights[:, 2], centers - means)
+            self.first, self.second = old[0] + new[0], old[1] + new[1]
+        self.means, self.weights = means, weights
+
+    def result(self):
+        """Means and standard errors (columns, groups), and the weights of the groups; group 0 is everything."""
+        weights, means = self.weights.copy(), self.means.copy()
+        if self.sums:
+            weights[0, 1] = ordered_sum(np.concatenate(self.weight_sums))
+            blocks = self._over_everything(np.concatenate(self.sums, axis=2))
+            means[:, 0] = _quotient(np.array([ordered_sum(sums) for sums in blocks]), weights[0, 1])
+        with np.errstate(invalid="ignore", over="ignore"):
+            _, second = _moved(self.first, self.second, weights[:, 2], self.means - means)
+            errors = _quotient(np.sqrt(np.maximum(second, 0.0)), weights[:, 1])
+        empty = weights[:, 1] == 0
+        return np.where(empty, np.nan, means), np.where(empty | ~np.isfinite(means), np.nan, errors), weights
+
+    def _over_everything(self, sums):
+        """The sums (losses, predictions, ...) of each column."""
+        return [sums[i, a] if b is None else sums[i, a] - sums[i, b] for i, a, b in self.columns]
+
+    def _grow(self, groups):
+        if groups:
+            self.weights = np.pad(self.weights, ((0, groups), (0, 0)))
+            for name in ("means", "first", "second", "total", "lost"):
+                setattr(self, name, np.pad(getattr(self, name), ((0, 0), (0, groups))))
+
+    def _add_to_total(self, sums):
+        """total += sums, and what its rounding lost goes to `lost`."""
+        total = self.total + sums
+        kept = total - self.total
+        lost = self.lost + ((self.total - (total - kept)) + (sums - kept))
+        self.total, self.lost = total, np.where(np.isfinite(total), lost, 0.0)
+
+
+def _moved(first, second, squared_weights, shift):
+    """sum(w d) and sum(d^2), about a number smaller by `shift`."""
+    return first + shift * squared_weights, second + 2.0 * shift * first + shift * shift * squared_weights
+
+
+def _quotient(a, weight):
+    """a / weight, and 0 where there is no weight."""
+    return np.divide(a, weight, out=np.zeros(np.broadcast_shapes(np.shape(a), np.shape(weight))), where=weight != 0)
 
 
 class _Part:
@@ -188,7 +274,7 @@ class _Part:
             high = min(stop, low + PORTION)
             section = _section(self.w, low, high), _section(self.mask, low, high), _section(self.codes, low, high)
             blocks = slice((low - start) // BLOCK, -(-(high - start) // BLOCK))
-            self._weigh(state, *section, high - low, blocks)
+            self._weigh(state, *section, low, high - low, blocks)
             for i in range(n_losses):
                 for a in range(n_preds):
                     self._values(i, a, low, high, values[a], state.sums[i, a, blocks])
@@ -207,7 +293,8 @@ class _Part:
         kernel(self.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values[: high - low], None, None,
                0, len(sums), 1)
         if partials[:, 1].any():
-            raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, self.scorer.rows + low)
+            error = domain_error(self.scorer.losses[i], request.F, y, f, w, mask)
+            raise self._error(error, low, y_pred=self.scorer.pred_names[a])
         sums[:] = partials[:, 0]
 
     def _moments(self, state, column, i, a, b, values, w, mask, codes, is_first, n):
@@ -217,16 +304,25 @@ class _Part:
                 0.0 if b is None else state.sums[i, b, : -(-n // BLOCK)].sum())
             state.centers[column] = center / weight if weight and math.isfinite(center) else 0.0
         self.moments[a, b](values[a][:n], None if b is None else values[b][:n], w, mask, codes, state.centers[column],
-                           state.totals[column], None if codes is None else state.by_group[column])
+                           state.moments[column, 0, 1:], None if codes is None else state.moments[column, 1:])
 
-    def _weigh(self, state, w, mask, codes, n, blocks):
+    def _error(self, error, low, y_pred="y_pred"):
+        """`error` about the samples from `low` on, with the caller's names and counted from the first sample of all."""
+        names = {"y_true": self.scorer.target, "y_pred": y_pred, "sample_weight": self.scorer.weight}
+        text = re.sub(r"\[(\d+)\]", lambda found: f"[{int(found[1]) + low + self.scorer.rows}]", str(error), count=1)
+        return type(error)(re.sub("|".join(names), lambda found: names[found[0]], text))
+
+    def _weigh(self, state, w, mask, codes, low, n, blocks):
         """Add the counts and sums of the weights themselves."""
         kept = np.ones(n) if mask is None else (~mask).astype(np.float64)
         weights = kept if w is None else np.where(kept, w, 0.0)
         if w is None:
             state.weight_sums[blocks] = np.add.reduceat(kept, np.arange(0, n, BLOCK))
         else:
-            state.weight_sums[blocks] = weight_sums(w, mask)
+            try:
+                state.weight_sums[blocks] = weight_sums(w, mask)
+            except ValueError as error:
+                raise self._error(error, low) from None
             kept = (weights != 0).astype(np.float64)
         sums = (kept, weights, weights * weights, 1 - kept)
         state.weights[0] += [x.sum() for x in sums]
@@ -264,32 +360,20 @@ def _section(a, low, high, dtype=None):
 
 def _codes(by, groups):
     """Group labels as int32 codes; `groups` maps label -> code and grows. Looked up chunk by chunk."""
+    if isinstance(by, Coded):
+        return _known(by.labels, groups)[by.codes]
     codes = np.empty(by.size, np.int32)
     for start in range(0, by.size, CHUNK):
-        labels, inverse = np.unique(by[start:start + CHUNK], return_inverse=True)
-        known = [groups.setdefault(name, len(groups)) for name in labels.tolist()]
-        codes[start:start + CHUNK] = np.array(known, np.int32)[inverse]
+        part = by[start:start + CHUNK]
+        if by.dtype == object:  # a dictionary needs no order among labels of several types, and is faster than sorting
+            codes[start:start + CHUNK] = _known(part.tolist(), groups)
+        else:
+            labels, inverse = np.unique(part, return_inverse=True)
+            codes[start:start + CHUNK] = _known(labels.tolist(), groups)[inverse]
     return codes
 
 
-def _total_weights(chunks, code):
-    """n, sum(w), sum(w^2), skipped of everything (code None) or of a group."""
-    row = 0 if code is None else code + 1
-    parts = [chunk.weights[row] for chunk in chunks if row < len(chunk.weights)]
-    return np.sum(parts, axis=0) if parts else np.zeros(4)
-
-
-def _standard_error(chunks, column, code, total, weights):
-    """sqrt(sum(w^2 (l - mean)^2)) / sum(w), from second moments about other numbers."""
-    weight = float(weights[1])
-    if not weight or not math.isfinite(total):
-        return math.nan
-    mean, squares = total / weight, []
-    for chunk in chunks:
-        row = 0 if code is None else code + 1
-        if row >= len(chunk.weights):
-            continue
-        first, second = chunk.totals[column] if code is None else chunk.by_group[column, code, 1:]
-        shift = chunk.centers[column] - mean
-        squares.append(second + 2.0 * shift * first + shift * shift * chunk.weights[row, 2])
-    return math.sqrt(max(0.0, math.fsum(squares))) / weight
+def _known(labels, groups):
+    """The codes of these labels."""
+    return np.array([groups.setdefault(NO_LABEL if name is None or name != name else name, len(groups))
+                     for name in labels], np.int32)

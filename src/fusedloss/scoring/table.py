@@ -59,6 +59,8 @@ class Scores:
     skipped: dict[str, int] = field(default_factory=dict)
     by: str | None = None
     seconds: float = 0.0
+    seconds_preparing: float = 0.0
+    """Of `seconds`, what it took to load or compile the kernels."""
 
     def __iter__(self):
         return iter(self.rows)
@@ -85,6 +87,7 @@ class Scores:
             "skipped": dict(self.skipped),
             "by": self.by,
             "seconds": self.seconds,
+            "seconds_preparing": self.seconds_preparing,
             "results": [_plain(row._asdict()) for row in self.rows],
             "differences": [_plain(row._asdict()) for row in self.differences],
         }

@@ -25,8 +25,7 @@ def build(F):
     m.size = np.dtype(F).itemsize
     m.I = np.int64 if F is np.float64 else np.int32
     for part in (_words, _exponential, _logarithm, _sigmoid, _power, _error_function, _gamma, _angle):
-        functions = [f for f in part(m) if f.__name__ != "polynomial"]
-        m.__dict__.update({f.__name__: f for f in functions})
+        m.__dict__.update({f.__name__: f for f in part(m)})
     return m
 
 
@@ -38,12 +37,25 @@ def _register(F):
     return register
 
 
-def _polynomial(m, name):
-    return horner([m.F(c) for c in getattr(tables, name)[m.size]])
-
-
 def _constants(m, name):
     return [m.F(c) for c in getattr(tables, name)[m.size]]
+
+
+def _polynomial(m, name):
+    return horner(_constants(m, name))
+
+
+def _even_odd(m, name):
+    """The polynomial in two halves: less accurate by a rounding than Horner's rule, half as long to wait for."""
+    coefficients = _constants(m, name)
+    even, odd = horner(coefficients[0::2]), horner(coefficients[1::2])
+
+    @_register(m.F)
+    def polynomial(x):
+        z = x * x
+        return fma(odd(z), x, even(z))
+
+    return polynomial
 
 
 def _words(m):
@@ -86,6 +98,8 @@ def _exponential(m):
     LOW, HIGH = (F(-746), F(710)) if F is np.float64 else (F(-105), F(89))
     LOWEST = F(-50)
     TINY, HUGE = F(2.0**-60), F(2.0**60)                # e^x - 1 is x; e^x is nothing beside x
+    short = _even_odd(m, "EXP_NEG")
+    ROUND, DOWN = F(1.5 * 2.0**int(MANTISSA)), F(2.0**-64)
 
     @register
     def pow2(n):
@@ -120,8 +134,12 @@ def _exponential(m):
         return n, h, l
 
     @register
-    def half_of_expm1(n, r, q):                         # e^x may overflow where half of e^x - 1 does not
-        t = pow2(I(np.int32(n) - np.int32(1)))
+    def half_power(n):                                  # e^x may overflow where half of e^x - 1 does not
+        return pow2(I(np.int32(n) - np.int32(1)))
+
+    @register
+    def half_of_expm1(n, r, q):
+        t = half_power(n)
         h, l = fast_two_sum(t - HALF, t * r)
         return fast_two_sum(h, fma(t, q, l))
 
@@ -129,6 +147,16 @@ def _exponential(m):
     def exp(x):
         n, h, _ = exp_words(x)
         return where(x == x, scaled(h, n), x)
+
+    @register
+    def exp_neg(x):                                     # e^-x, x >= 0: one word all along, 2^n by integer addition
+        c = where(x < -LOW, x, -LOW)
+        shifted = fma(c, -LOG2_E, ROUND)                # its last bits are n
+        n = shifted - ROUND
+        r = fma(n, -LN2_LOW, fma(n, -LN2, -c))
+        # 2^64 too large, so that the one rounding into the subnormals is that of the last product
+        raised = I(bits(fma(r, short(r), ONE)) + I((bits(shifted) + I(64)) << MANTISSA))
+        return where(x == x, from_bits(raised) * DOWN, x)
 
     @register
     def expm1_words(x):                                 # half of e^x - 1
@@ -151,13 +179,13 @@ def _exponential(m):
         n, r, low = reduced(clamped(x, LOWEST, HIGH))
         s = r - low
         q = fma(s * s, expm1mx_polynomial(s), -low)
-        t = pow2(I(np.int32(n) - np.int32(1)))
+        t = half_power(n)
         h, l = fast_two_sum(t - HALF, t * r)
         h, h_low = two_sum(h, -HALF * where(x < HIGH, x, HIGH))
         result = TWO * (h + (h_low + fma(t, q, l)))
         return where(x < -HUGE, -x, where(x == x, result, x))
 
-    return scaled, clamped, pow2, exp_words, exp, expm1_words, expm1_and_exp, expm1, expm1mx
+    return scaled, clamped, pow2, exp_words, exp, exp_neg, expm1_words, expm1_and_exp, expm1, expm1mx
 
 
 def _logarithm(m):
@@ -267,15 +295,20 @@ def _sigmoid(m):
     ZERO, ONE, TWO = F(0), F(1), F(2)
     TINY = F(2.0**-60)                                  # tanh x is x
 
+    short = _even_odd(m, "LOG_UNIT")
+
     @register
-    def log1p_unit(t):                                  # log(1 + t) for 0 <= t <= 1: no work with exponents
+    def log1p_unit(t):                                  # 2 s + s^3 P(s^2), 0 <= t <= 1: no work with exponents
         s = t / (TWO + t)
         z = s * s
-        return fma(-s, fma(-z, polynomial(z), t), t)
+        return fma(s * z, short(z), s + s)
 
     @register
     def softplus(x):                                    # log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
-        return where(x > ZERO, x, ZERO) + log1p_unit(exp(-abs(x)))
+        t = exp(-abs(x))
+        s = t / (TWO + t)
+        z = s * s
+        return where(x > ZERO, x, ZERO) + fma(-s, fma(-z, polynomial(z), t), t)
 
     @register
     def log_sigmoid(x):
@@ -301,7 +334,7 @@ def _sigmoid(m):
         e = fma(-r, low + l, fma(-r, d, -h) - l)
         return where(abs(x) > TINY, copysign(fma(e, ONE + r, r), x), x)
 
-    return softplus, log_sigmoid, sigmoid, tanh
+    return log1p_unit, softplus, log_sigmoid, sigmoid, tanh
 
 
 def _power(m):
@@ -378,6 +411,7 @@ def _error_function(m):
     SQRT1_2 = _constants(m, "SQRT1_2")[0]
     INF = F(np.inf)
     FAR = F(28) if F is np.float64 else F(11)           # erfc is 0
+    INVERSE_SQRT_PI = F(np.pi**-0.5)
     VERY_FAR = F(1e12)                                  # log erfcx is nothing beside x^2
 
     @register
@@ -426,6 +460,19 @@ def _error_function(m):
         return where(x == x, r, x)
 
     @register
+    def erfcx(x):                                       # e^(x^2) erfc(x); 2 e^(x^2) - erfcx(-x) on the left
+        a = abs(x)
+        g, g_low = erfcx_words(where(a < VERY_FAR, a, VERY_FAR))
+        h, l = two_product(a, a)
+        n, p, p_low = tail_words(-where(h < INF, h, INF), -where(h < INF, l, ZERO), ONE, ZERO)
+        bell = scaled(p + p_low, n)
+        one_minus, low = fast_two_sum(ONE, -x)
+        near = bell * (one_minus + fma(-x, series(x * x), low))
+        right = where(a < VERY_FAR, g + g_low, INVERSE_SQRT_PI / a)
+        r = where(a < HALF, near, where(x > ZERO, right, TWO * bell - right))
+        return where(x == x, r, x)
+
+    @register
     def log_ndtr(x):                                    # log(1 - erfc(a) / 2) or log(erfcx(a) / 2) - x^2 / 2
         a = abs(x) * SQRT1_2
         h, l = two_product(HALF * x, x)
@@ -446,11 +493,11 @@ def _error_function(m):
         r = where(left & (a >= HALF), (r - h) - l, r)
         return where(x == x, r, x)
 
-    return erf, erfc, log_ndtr
+    return erf, erfc, erfcx, log_ndtr
 
 
 def _gamma(m):
-    """[1, 5/2): a polynomial times the factors of the zeros. Below: the recurrence. Above: Stirling's series."""
+    """[1, 5/2): a polynomial times the factors of the zeros. Below: recurrence. Above: Stirling's series."""
     F = m.F
     two_sum, lifted, log_parts, log_tail, log = m.two_sum, m.lifted, m.log_parts, m.log_tail, m.log
     register = _register(F)
@@ -496,7 +543,7 @@ def _gamma(m):
 
 
 def _angle(m):
-    """sin, cos: x = n pi/2 + r, pi/2 in three words. atan: from the nearest of 0, pi/4, pi/2; one division."""
+    """sin, cos: x = n pi/2 + r, pi/2 in three words. atan: from the nearest of 0, pi/4, pi/2."""
     F = m.F
     fast_two_sum, two_sum, two_product = m.fast_two_sum, m.two_sum, m.two_product
     register = _register(F)
@@ -506,7 +553,7 @@ def _angle(m):
     TWO_OVER_PI = F(2 / np.pi)
     ZERO, HALF, ONE = F(0), F(0.5), F(1)
     NAN = F(np.nan)
-    LARGEST = F(1e5)                                    # enough words up to 1e4; beyond this: NaN
+    LARGEST = F(1e5)                                    # so far three words are enough
     TAN_PI_8, TAN_3PI_8 = F(np.sqrt(2) - 1), F(np.sqrt(2) + 1)
     INT1, INT2 = np.int32(1), np.int32(2)
 

@@ -1,0 +1,282 @@
+"""The bars of speed: every ratio measured interleaved in this process, printed as a table.
+
+    python -m benchmarks.bars [--quick] [--only TEXT] [--rounds N]         (in asv_benchmarks/)
+
+A ratio is given twice: the median over rounds of (ours / theirs), and our best time over their best. `reached` goes by
+the median. Nothing fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+
+import numpy as np
+
+import fusedloss as fl
+
+from .bench_losses import LIGHT
+from .bench_memory import extra_bytes
+from .bench_peers import LIBRARIES, peers
+from .common import DTYPES, LARGE, best_ratio, example, interleaved, median_ratio, problem, threads
+
+
+class Row(NamedTuple):
+    """One line of the table. `ratio` is compared with `bar`: at most, or at least."""
+
+    what: str
+    conditions: str
+    ours: str
+    theirs: str
+    ratio: float
+    best: float
+    bar: float
+    at_least: bool = False
+    unit: str = "×"
+
+    def cells(self):
+        reached = self.ratio >= self.bar if self.at_least else self.ratio <= self.bar
+        sign = "≥" if self.at_least else "≤"
+        return (self.what, self.conditions, self.ours, self.theirs, f"{self.ratio:.3g} ({self.best:.3g})",
+                f"{sign} {self.bar:g} {self.unit}", "yes" if reached else "**no**")
+
+
+class Settings(NamedTuple):
+    n: int
+    rounds: int
+
+    def conditions(self, dtype, n=None, n_threads=None):
+        n = n or self.n
+        size = f"1e{round(np.log10(n))}" if n == 10 ** round(np.log10(n)) else f"{n:,}"
+        return f"{size}, {dtype}, {n_threads or threads()}"
+
+
+def per_sample(seconds, column, n):
+    """Median time of a function in ns per sample."""
+    return f"{np.median(seconds[:, column]) / n * 1e9:.3g} ns"
+
+
+# ---- over the speed of memory ------------------------------------------------------------------------------------
+
+OVER_TRIAD = [(name, {"float64": 1.15, "float32": 1.15}) for name in LIGHT] + [
+    ("binary_cross_entropy", {"float64": 1.6, "float32": 1.5}),
+    ("log_cosh", {"float64": 1.6, "float32": 1.5}),
+    ("poisson", {"float64": 1.3, "float32": 1.3}),
+    ("pseudo_huber", {"float64": 1.3, "float32": 1.3}),
+    *[(name, {"float64": 4, "float32": 4}) for name in ("binary_focal", "tweedie", "general_robust")],
+]
+
+
+def value_and_grad_over_triad(settings):
+    for name, bars in OVER_TRIAD:
+        for dtype in reversed(DTYPES):
+            p = problem(example(name), settings.n, dtype)
+            seconds = interleaved(settings.rounds, p.value_and_grad, p.triad)
+            yield Row(f"{p.loss!r} value_and_grad over triad", settings.conditions(dtype),
+                      per_sample(seconds, 0, settings.n), per_sample(seconds, 1, settings.n),
+                      median_ratio(seconds), best_ratio(seconds), bars[dtype])
+
+
+def grad_and_hess_over_triad(settings):
+    """The triad here writes two arrays, like ours: 16 bytes per sample for both."""
+    p = problem(example("binary_cross_entropy"), settings.n, "float32")
+    seconds = interleaved(settings.rounds, p.grad_and_hess, p.triad_with_two_outputs)
+    yield Row("BinaryCrossEntropy grad_and_hess(out=) over triad with two outputs", settings.conditions("float32"),
+              per_sample(seconds, 0, settings.n), per_sample(seconds, 1, settings.n),
+              median_ratio(seconds), best_ratio(seconds), 1.5)
+
+
+# ---- over peers --------------------------------------------------------------------------------------------------
+
+
+def value_and_grad_over_peers(settings):
+    """The fastest of the libraries; the others, and NumPy in cache-sized chunks, are named with their times."""
+    for name, bar in (("binary_cross_entropy", 8), ("squared_error", 1.1)):
+        for dtype in reversed(DTYPES):
+            p = problem(example(name), settings.n, dtype)
+            others = peers(p)
+            names = list(others)
+            seconds = interleaved(max(3, settings.rounds // 2), p.value_and_grad, *others.values(), pause=0.01)
+            libraries = [1 + k for k, other in enumerate(names) if other in LIBRARIES]
+            fastest = min(libraries, key=lambda k: np.median(seconds[:, k]))
+            times = ", ".join(f"{other} {per_sample(seconds, 1 + k, settings.n)}" for k, other in enumerate(names))
+            yield Row(f"{type(p.loss).__name__} value_and_grad, against {names[fastest - 1]}",
+                      settings.conditions(dtype), per_sample(seconds, 0, settings.n), times,
+                      median_ratio(seconds, fastest, 0), best_ratio(seconds, fastest, 0), bar, at_least=True)
+
+
+def score_over_sklearn(settings):
+    from sklearn.metrics import brier_score_loss, log_loss
+
+    rng = np.random.default_rng(0)
+    p = np.resize(rng.uniform(0.001, 0.999, 10**6), settings.n)
+    y = np.resize((rng.random(10**6) < p[:10**6]).astype(np.int64), settings.n)
+    ours = fl.score(y, p, ["log_loss", "brier"])
+    np.testing.assert_allclose([row.value for row in ours], [log_loss(y, p), brier_score_loss(y, p)], rtol=1e-9)
+
+    seconds = interleaved(max(3, settings.rounds // 5), lambda: fl.score(y, p, ["log_loss", "brier"]),
+                          lambda: (log_loss(y, p), brier_score_loss(y, p)))
+    yield Row("fl.score of log_loss and brier, against sklearn.metrics", settings.conditions("float64"),
+              per_sample(seconds, 0, settings.n), per_sample(seconds, 1, settings.n),
+              median_ratio(seconds, 1, 0), best_ratio(seconds, 1, 0), 50, at_least=True)
+
+
+# ---- costs of a call, of a process, of memory --------------------------------------------------------------------
+
+
+def small_call(settings):
+    calls = 2000
+    for name in ("squared_error", "binary_cross_entropy"):
+        p = problem(example(name), 100, "float64")
+
+        def repeat(p=p):
+            for _ in range(calls):
+                p.loss.value_and_grad(p.y, p.f)
+
+        micros = interleaved(settings.rounds, repeat)[:, 0] / calls * 1e6
+        yield absolute(f"{type(p.loss).__name__}.value_and_grad(y, f), warm", settings.conditions("float64", 100, 1),
+                       micros, 5, "µs")
+
+
+def absolute(what, conditions, found, bar, unit):
+    """A row about a quantity that is no ratio: median and minimum."""
+    median, best = float(np.median(found)), float(np.min(found))
+    return Row(what, conditions, f"{median:.3g} {unit}", "–", median, best, bar, unit=unit)
+
+
+IMPORT = """
+import numpy, sys, time
+start = time.perf_counter()
+import fusedloss
+print((time.perf_counter() - start) * 1e3)
+assert "numba" not in sys.modules
+"""
+
+FIRST_CALL = """
+import time
+start = time.perf_counter()
+import numba
+middle = time.perf_counter()
+import numpy as np, fusedloss as fl
+y = np.zeros({n})
+fl.BinaryCrossEntropy().value_and_grad(y, y)
+print(time.perf_counter() - middle)
+"""
+
+PEAK = """
+import re, sys
+import numpy as np, fusedloss as fl
+
+def status(field):
+    return int(re.search(field + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+
+n = {n}
+y, f, g = np.full(n, 0.25), np.full(n, 0.5), np.full(n, 1.0)
+loss = fl.BinaryCrossEntropy()
+loss.value_and_grad(y[:100_000], f[:100_000], out=g[:100_000])  # loads the kernel, starts the threads
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # VmHWM starts anew
+before = status("VmRSS")
+loss.value_and_grad(y, f, out=g)
+print((status("VmHWM") - before) / 1e6)
+"""
+
+
+def in_child(code, times, **environment):
+    """What `times` new processes print, as numbers."""
+    code = textwrap.dedent(code)
+    found = [float(subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True,
+                                  text=True, check=True).stdout) for _ in range(times + 1)]
+    return np.array(found[1:])  # the first one fills the caches
+
+
+def import_time(settings):
+    yield absolute("`import fusedloss` after NumPy, Numba not loaded", "new process", in_child(IMPORT, settings.rounds),
+                   15, "ms")
+
+
+def first_call(settings):
+    for n in (100, 10**6):
+        seconds = in_child(FIRST_CALL.format(n=n), max(3, settings.rounds // 2))
+        yield absolute(f"first value_and_grad of a process, n = {n:,}, warm cache, beyond `import numba`",
+                       "new process", seconds, 0.35, "s")
+
+
+def extra_memory(settings):
+    p = problem(example("binary_cross_entropy"), settings.n, "float64")
+    conditions = settings.conditions("float64")
+    ways = {
+        "value_and_grad(out=)": (p.value_and_grad, 0),
+        "value_and_grad": (lambda: p.loss.value_and_grad(p.y, p.f), p.g.nbytes),
+        "grad_and_hess(out=)": (p.grad_and_hess, 0),
+        "value_and_grad(out=), strided": (lambda: p.loss.value_and_grad(p.y[::2], p.f[::2], out=p.g[::2]), 0),
+        "fl.score": (lambda: fl.score(p.y, p.f, [p.loss]), 0),
+    }
+    for what, (function, outputs) in ways.items():
+        megabytes = extra_bytes(function, outputs) / 1e6
+        yield absolute(f"extra memory, {what}, tracemalloc", conditions, [megabytes], 2, "MB")
+    if sys.platform == "linux":
+        yield absolute("extra memory, value_and_grad(out=), VmHWM", conditions,
+                       in_child(PEAK.format(n=settings.n), 3), 2, "MB")
+
+
+# ---- the table ---------------------------------------------------------------------------------------------------
+
+BARS = [value_and_grad_over_triad, grad_and_hess_over_triad, value_and_grad_over_peers, score_over_sklearn, small_call,
+        import_time, first_call, extra_memory]
+HEADER = ("what", "n, dtype, threads", "ours", "theirs", "median (best)", "bar", "reached")
+
+
+def machine():
+    """What the numbers depend on, in a line."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            model = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {os.cpu_count()} CPUs, {threads()} threads; Python {platform.python_version()}, {versions()}"
+
+
+def versions(packages=("numpy", "numba", "scikit-learn", "torch", "jax")):
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"no {package}")
+    return ", ".join(found)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bars", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a million samples, few rounds: does it run?")
+    parser.add_argument("--only", metavar="TEXT", default="", help=f"one of {', '.join(bar.__name__ for bar in BARS)}")
+    parser.add_argument("--rounds", type=int, help="rounds of every measurement (21; quick: 5)")
+    parser.add_argument("--json", metavar="FILE", help="the numbers too")
+    options = parser.parse_args(arguments)
+    settings = Settings(10**6 if options.quick else LARGE, options.rounds or (5 if options.quick else 21))
+    print(machine(), f"; {settings.rounds} rounds", ", quick: arrays that fit the cache" if options.quick else "",
+          "\n", sep="")
+    print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}", flush=True)
+    rows = []
+    for bar in BARS:
+        if options.only not in bar.__name__:
+            continue
+        for row in bar(settings):
+            rows.append(row)
+            print(f"| {' | '.join(row.cells())} |", flush=True)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"machine": machine(), "rows": [row._asdict() for row in rows]}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""The command line: score a file, and look things up. A thin skin; Numba is loaded only to score, and by `doctor`.
+
+Results go to stdout, all else to stderr. Exit codes: 0 done, 2 wrong usage, 3 something is wrong with the data or with
+reading and writing it, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from . import __version__, cache
+from .losses import FAMILIES
+from .registry import list_losses, parse
+
+OK, USAGE, DATA, INTERRUPTED = 0, 2, 3, 130
+
+EXAMPLE = """example:
+  fusedloss score examples/flights.parquet --target arr_delay --pred linear --pred boosted \\
+      --loss squared_error --loss huber:delta=15 --by carrier --nulls ignore"""
+
+
+def main(argv=None) -> int:
+    """Run one command; the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without "±" gets "?" for it, not a traceback
+            stream.reconfigure(errors="replace")
+    try:
+        arguments = _parser().parse_args(argv)
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # argparse: --help, --version, usage errors
+        return stop.code or OK
+    except KeyboardInterrupt:
+        print("\nfusedloss: stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _fail(message, code=DATA):
+    print(f"fusedloss: {message}", file=sys.stderr)
+    return code
+
+
+# ---- what may be asked -------------------------------------------------------------------------------------------
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="fusedloss", description="Score predictions by many losses in one pass, and look losses up.",
+        epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"fusedloss {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    score = commands.add_parser(
+        "score", help="mean losses of predictions in a Parquet file, and whether they differ",
+        description="Mean losses of one or more predictions, their standard errors, and the paired differences "
+                    "between predictions: over all rows and by groups, in one pass over the file.",
+        epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    score.add_argument("file", metavar="FILE", help="a Parquet file")
+    score.add_argument("-t", "--target", required=True, metavar="COLUMN", help="the column of what happened")
+    score.add_argument("-p", "--pred", required=True, action="append", metavar="COLUMN",
+                       help="a column of predictions; again for each one to compare")
+    score.add_argument("-l", "--loss", required=True, action="append", type=_loss, metavar="LOSS",
+                       help="a loss, such as huber or huber:delta=15; again for more (see `fusedloss list`)")
+    score.add_argument("--by", metavar="COLUMN", help="the same for each group of rows with the same value here")
+    score.add_argument("-w", "--weight", metavar="COLUMN", help="weights of the rows")
+    score.add_argument("--nulls", choices=("raise", "ignore"), default="raise",
+                       help="a row with a null: stop there (the default), or leave it out for all predictions and count it")
+    score.add_argument("--threads", type=_threads, metavar="N", help="at most so many threads (default: all there are)")
+    score.add_argument("--json", action="store_true", help="print JSON, unrounded")
+    score.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None,
+                       help="a progress bar on stderr (default: when it takes long and stderr is a terminal)")
+    score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the result there, not to stdout")
+    score.set_defaults(run=_score, parser=score)
+
+    listing = commands.add_parser("list", help="the losses there are")
+    listing.add_argument("--family", choices=tuple(FAMILIES), help="only these")
+    listing.add_argument("--format", choices=("text", "md", "json"), default="text")
+    listing.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    listing.set_defaults(run=_list)
+
+    describe = commands.add_parser("describe", help="all about one loss: formula, domain, parameters, traps, other names")
+    describe.add_argument("loss", type=_loss, metavar="NAME", help="such as huber, huber:delta=15, sklearn.log_loss")
+    describe.add_argument("--json", action="store_true")
+    describe.set_defaults(run=_describe)
+
+    kernels = commands.add_parser("cache", help="where compiled kernels are kept; `clear` deletes them")
+    kernels.add_argument("what", nargs="?", choices=("info", "clear"), default="info")
+    kernels.set_defaults(run=_cache)
+
+    doctor = commands.add_parser("doctor", help="versions, threads and cache, as fusedloss finds them here")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _loss(text):
+    try:
+        parse(text)
+    except ValueError as error:
+        message = re.sub(r"\w+\.__init__\(\) got an unexpected keyword argument", "there is no parameter", str(error))
+        raise argparse.ArgumentTypeError(message) from None
+    return text
+
+
+def _threads(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
+# ---- score -------------------------------------------------------------------------------------------------------
+
+
+def _score(arguments):
+    for option, names in (("--pred", arguments.pred), ("--loss", arguments.loss)):
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            arguments.parser.error(f"argument {option}: {name} is given twice")
+    output = arguments.output
+    if output and not os.access(output if output.exists() else output.parent, os.W_OK):
+        return _fail(f"{output}: cannot be written")  # better now than after a long run
+
+    from .scoring.files import DataError, score_file
+
+    bar = _Progress(arguments.progress)
+    try:
+        scores = score_file(arguments.file, arguments.target, arguments.pred, arguments.loss, weight=arguments.weight,
+                            by=arguments.by, nulls=arguments.nulls, n_threads=arguments.threads, progress=bar)
+    except DataError as error:
+        bar.clear()
+        return _fail(error)
+    bar.clear()
+    if arguments.json:
+        text = json.dumps(scores.to_dict(), indent=2, allow_nan=False) + "\n"
+    else:
+        from .scoring.text import report
+
+        source = f"{arguments.file}: {arguments.target}, predicted by {', '.join(arguments.pred)}"
+        text = report(scores, source, arguments.weight, compiled=cache.stats["misses"] > 0)
+    if output is None:
+        sys.stdout.write(text)
+        return OK
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        return _fail(f"{output}: {error.strerror}")
+    return OK
+
+
+class _Progress:
+    """A bar on stderr. Unless `wanted` says so or forbids it: on a terminal only, and after a second."""
+
+    def __init__(self, wanted):
+        self.shown = wanted if wanted is not None else sys.stderr.isatty()
+        self.started = time.monotonic()
+        self.quiet = 0.0 if wanted else 1.0
+        self.drawn = False
+
+    def __call__(self, done, total):
+        passed = time.monotonic() - self.started
+        if not self.shown or passed < self.quiet:
+            return
+        share = done / total if total else 1.0
+        filled = round(30 * share)
+        left = f"{passed * (1 / share - 1):.0f} s left" if share else ""
+        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {share:4.0%}  {done:,} of {total:,} rows  {left}\x1b[K")
+        sys.stderr.flush()
+        self.drawn = True
+
+    def clear(self):
+        """Leave the line as it was."""
+        if self.drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+# ---- looking things up -------------------------------------------------------------------------------------------
+
+
+def _list(arguments):
+    from .describe import facts, table_markdown, table_text
+
+    if arguments.format == "json":
+        print(json.dumps([facts(parse(name)) for name in list_losses(arguments.family)], indent=2))
+    else:
+        print((table_markdown if arguments.format == "md" else table_text)(arguments.family))
+    return OK
+
+
+def _describe(arguments):
+    from .describe import describe, facts
+
+    loss = parse(arguments.loss)
+    print(json.dumps(facts(loss), indent=2) if arguments.json else describe(loss))
+    return OK
+
+
+def _cache(arguments):
+    if arguments.what == "clear":
+        print(f"{cache.clear()} kernels deleted")
+    else:
+        print(_cache_state())
+    return OK
+
+
+def _cache_state():
+    place = cache.directory()
+    if place is None:
+        return "off (FUSEDLOSS_CACHE_DIR is empty, or there is no home directory)"
+    if not place.exists():
+        return f"{place}, made when the first kernel is compiled"
+    if refusal := cache.refusal(place):
+        return f"not used: {refusal}"
+    sizes = [file.stat().st_size for file in place.glob("*.kernel")]
+    return f"{place}: {len(sizes)} kernels, {sum(sizes) / 2**20:.1f} MiB (at most {cache.MAX_BYTES >> 20} are kept)"
+
+
+def _doctor(arguments):
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import llvmlite.binding
+
+    from . import drivers
+
+    def installed(name):
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            return f"{name} not installed"
+
+    threads = drivers.thread_limit()
+    named = [f"{name}={os.environ[name]}" for name in
+             ("FUSEDLOSS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(name)]
+    objection = drivers.numba_objection()
+    if threads == 1:
+        executor = "serial: there is one thread"
+    else:
+        executor = f"our own threads: {objection}" if objection else f"Numba's threads, layer {drivers._numba_layer()}"
+    for name, value in {
+        "fusedloss": f"{__version__}, {Path(__file__).parent}",
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "packages": ", ".join(map(installed, ("numpy", "numba", "llvmlite", "pyarrow"))),
+        "cpu": f"{llvmlite.binding.get_host_cpu_name()}, {os.cpu_count()} in the machine",
+        "threads": f"{threads}: {drivers.cpu_limit()} allowed by affinity and cgroup"
+                   + (f"; {', '.join(named)}" if named else ""),
+        "executor": executor,
+        "cache": _cache_state(),
+    }.items():
+        print(f"{name:<10} {value}")
+    return OK
