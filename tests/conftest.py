@@ -15,14 +15,15 @@ import pytest
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 os.environ["OMP_WAIT_POLICY"] = "passive"  # a spinning neighbour costs every other test its core
+KEPT_CACHE = os.environ.get("FUSEDLOSS_TEST_CACHE")  # a directory to keep, for who runs the tests again and again
 if not IS_WORKER:
-    os.environ["FUSEDLOSS_CACHE_DIR"] = tempfile.mkdtemp(prefix="fusedloss-tests-")  # mode 0700
+    os.environ["FUSEDLOSS_CACHE_DIR"] = KEPT_CACHE or tempfile.mkdtemp(prefix="fusedloss-tests-")  # mode 0700
 for name in ("FUSEDLOSS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.pop(name, None)
 
 
 def pytest_unconfigure(config):
-    if not IS_WORKER:
+    if not IS_WORKER and not KEPT_CACHE:
         shutil.rmtree(os.environ["FUSEDLOSS_CACHE_DIR"], ignore_errors=True)
 
 

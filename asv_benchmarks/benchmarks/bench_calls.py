@@ -4,31 +4,25 @@ import numpy as np
 
 from .common import example, problem
 
+CALLS = {
+    "value": lambda loss, y, f, g, w: loss(y, f),
+    "value_and_grad": lambda loss, y, f, g, w: loss.value_and_grad(y, f),
+    "value_and_grad, out": lambda loss, y, f, g, w: loss.value_and_grad(y, f, out=g),
+    "value_and_grad, weights": lambda loss, y, f, g, w: loss.value_and_grad(y, f, w),
+    "value_and_grad, (n, 1)": lambda loss, y, f, g, w: loss.value_and_grad(y[:, None], f[:, None]),
+    "grad_and_hess": lambda loss, y, f, g, w: loss.grad_and_hess(y, f),
+}
+
 
 class SmallCalls:
-    params = (["squared_error", "binary_cross_entropy"], [1, 100, 1000])
-    param_names = ("loss", "n")
+    params = (["squared_error", "binary_cross_entropy"], [1, 100, 1000], list(CALLS))
+    param_names = ("loss", "n", "call")
 
-    def setup(self, name, n):
-        self.p = problem(example(name), n, "float64")
-        self.w, self.columns = np.ones(n), (self.p.y.reshape(-1, 1), self.p.f.reshape(-1, 1))
-        for method in (method for method in dir(self) if method.startswith("time_")):
-            getattr(self, method)(name, n)
+    def setup(self, name, n, call):
+        p = problem(example(name), n, "float64")
+        self.arguments = p.loss, p.y, p.f, p.g, np.ones(n)
+        self.call = CALLS[call]
+        self.call(*self.arguments)
 
-    def time_value(self, name, n):
-        self.p.loss(self.p.y, self.p.f)
-
-    def time_value_and_grad(self, name, n):
-        self.p.loss.value_and_grad(self.p.y, self.p.f)
-
-    def time_value_and_grad_out(self, name, n):
-        self.p.loss.value_and_grad(self.p.y, self.p.f, out=self.p.g)
-
-    def time_value_and_grad_weighted(self, name, n):
-        self.p.loss.value_and_grad(self.p.y, self.p.f, self.w)
-
-    def time_value_and_grad_column(self, name, n):
-        self.p.loss.value_and_grad(*self.columns)
-
-    def time_grad_and_hess(self, name, n):
-        self.p.loss.grad_and_hess(self.p.y, self.p.f)
+    def time_call(self, name, n, call):
+        self.call(*self.arguments)

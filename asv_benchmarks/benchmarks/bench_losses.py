@@ -31,40 +31,32 @@ class Sizes:
         self.problem.value_and_grad()
 
 
-class Outputs:
-    """What each output, a weight and a mask cost."""
+CALLS = {
+    "value": lambda loss, y, f, g, w, mask: loss(y, f),
+    "elementwise": lambda loss, y, f, g, w, mask: loss.elementwise(y, f, out=g),
+    "grad": lambda loss, y, f, g, w, mask: loss.grad(y, f, out=g),
+    "value_and_grad, weights": lambda loss, y, f, g, w, mask: loss.value_and_grad(y, f, w, out=g),
+    "value_and_grad, mask": lambda loss, y, f, g, w, mask: loss.value_and_grad(y, f, mask=mask, out=g),
+    "value_and_grad, strided": lambda loss, y, f, g, w, mask: loss.value_and_grad(y[::2], f[::2], out=g[::2]),
+    "grad_and_hess": lambda loss, y, f, g, w, mask: loss.grad_and_hess(y, f, out=(g, w)),
+}
 
-    params = (["squared_error", "binary_cross_entropy"], DTYPES)
-    param_names = ("loss", "dtype")
+
+class Outputs:
+    """What each output, weights, a mask, strides cost."""
+
+    params = (["squared_error", "binary_cross_entropy"], DTYPES, list(CALLS))
+    param_names = ("loss", "dtype", "call")
     n = 10**6
 
-    def setup(self, name, dtype):
-        self.problem = problem(example(name), self.n, dtype)
-        self.w = abs(self.problem.f) + 1
-        self.mask = self.problem.f > 3
-        for method in (method for method in dir(self) if method.startswith("time_")):
-            getattr(self, method)(name, dtype)
+    def setup(self, name, dtype, call):
+        p = problem(example(name), self.n, dtype)
+        self.arguments = p.loss, p.y, p.f, p.g, abs(p.f) + 1, p.f > 3
+        self.call = CALLS[call]
+        self.call(*self.arguments)
 
-    def time_value(self, name, dtype):
-        self.problem.loss(self.problem.y, self.problem.f)
-
-    def time_elementwise(self, name, dtype):
-        self.problem.loss.elementwise(self.problem.y, self.problem.f, out=self.problem.g)
-
-    def time_grad_and_hess(self, name, dtype):
-        self.problem.grad_and_hess()
-
-    def time_value_and_grad_weighted(self, name, dtype):
-        p = self.problem
-        p.loss.value_and_grad(p.y, p.f, self.w, out=p.g)
-
-    def time_value_and_grad_masked(self, name, dtype):
-        p = self.problem
-        p.loss.value_and_grad(p.y, p.f, mask=self.mask, out=p.g)
-
-    def time_value_and_grad_strided(self, name, dtype):
-        p = self.problem
-        p.loss.value_and_grad(p.y[::2], p.f[::2], out=p.g[::2])
+    def time_call(self, name, dtype, call):
+        self.call(*self.arguments)
 
 
 class OverTriad:

@@ -36,10 +36,8 @@ class Numpy:
     def binary_cross_entropy(y, f, g, e, t):
         np.exp(np.negative(np.abs(f, out=e), out=e), out=e)  # e = exp(-|f|)
         value = np.log1p(e, out=t).sum() + np.maximum(f, 0, out=t).sum() - y @ f
-        np.add(e, 1, out=t)
-        np.copyto(g, e)
-        np.copyto(g, 1, where=f >= 0)
-        g /= t  # sigmoid(f) = (1 or e) / (1 + e)
+        np.maximum(e, np.greater_equal(f, 0, out=t), out=g)
+        g /= np.add(e, 1, out=e)  # sigmoid(f) = (1 or e) / (1 + e)
         return value, np.subtract(g, y, out=g)
 
 

@@ -74,7 +74,7 @@ def _parser():
     score.add_argument("--by", metavar="COLUMN", help="the same for each group of rows with the same value here")
     score.add_argument("-w", "--weight", metavar="COLUMN", help="weights of the rows")
     score.add_argument("--nulls", choices=("raise", "ignore"), default="raise",
-                       help="a row with a null: stop there (the default), or leave it out for all predictions and count it")
+                       help="a row with a null: stop there (the default), or leave it out for all predictions")
     score.add_argument("--threads", type=_threads, metavar="N", help="at most so many threads (default: all there are)")
     score.add_argument("--json", action="store_true", help="print JSON, unrounded")
     score.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None,
@@ -88,7 +88,7 @@ def _parser():
     listing.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     listing.set_defaults(run=_list)
 
-    describe = commands.add_parser("describe", help="all about one loss: formula, domain, parameters, traps, other names")
+    describe = commands.add_parser("describe", help="one loss: formula, domain, parameters, traps, other names")
     describe.add_argument("loss", type=_loss, metavar="NAME", help="such as huber, huber:delta=15, sklearn.log_loss")
     describe.add_argument("--json", action="store_true")
     describe.set_defaults(run=_describe)
@@ -161,17 +161,20 @@ class _Progress:
     def __init__(self, wanted):
         self.shown = wanted if wanted is not None else sys.stderr.isatty()
         self.started = time.monotonic()
+        self.first = None
         self.quiet = 0.0 if wanted else 1.0
         self.drawn = False
 
     def __call__(self, done, total):
-        passed = time.monotonic() - self.started
-        if not self.shown or passed < self.quiet:
+        now = time.monotonic()
+        self.first = self.first or (now, done)  # the first part also waited for the kernels: it says nothing of the rest
+        if not self.shown or now - self.started < self.quiet:
             return
-        share = done / total if total else 1.0
-        filled = round(30 * share)
-        left = f"{passed * (1 / share - 1):.0f} s left" if share else ""
-        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {share:4.0%}  {done:,} of {total:,} rows  {left}\x1b[K")
+        passed, scored = now - self.first[0], done - self.first[1]
+        left = f"{passed * (total - done) / scored:.0f} s left" if scored else ""
+        filled = round(30 * done / total)
+        bar = "#" * filled + "." * (30 - filled)
+        sys.stderr.write(f"\r[{bar}] {done / total:4.0%}  {done:,} of {total:,} rows  {left}\x1b[K")
         sys.stderr.flush()
         self.drawn = True
 

@@ -294,7 +294,7 @@ def _compiled(cls, flags, domains, request, driver):
         leaf = cpu.elementwise(register, F, _vecmath(F).where, request, _self_maker(register, cls, flags),
                                *[f.function if f else absent for f in formulas],
                                *[_outside(register, domain, F) for domain in domains])
-        return cpu.parallel(leaf) if DRIVERS[driver]["parallel"] else cpu.serial(leaf)
+        return cpu.parallel(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
 
     parts = (attributes(cls), flags, *map(repr, domains), *[f.digest if f else "-" for f in formulas])
     return _dispatcher(cls.__name__, make, request.signature(), driver, parts)

@@ -42,6 +42,7 @@ def facts(loss) -> dict:
 def describe(loss) -> str:
     """`facts` as text for a person."""
     known = facts(loss)
+    link = "" if known["link"] == "identity" else f", {known['link']} link"
     shape = ", ".join(["convex" if known["convex"] else "not convex",
                        "smooth" if known["smooth"] else "with kinks (its gradient jumps)"])
     methods = ["value", "gradient", *(name for name in ("hessian", "majorizer") if known[name]),
@@ -49,7 +50,7 @@ def describe(loss) -> str:
     lines = {
         "formula": known["formula"],
         "target": f"y {_lies(known['target'])}",
-        "prediction": f"f {_lies(known['prediction'])}" + ("" if known["link"] == "identity" else f", {known['link']} link"),
+        "prediction": f"f {_lies(known['prediction'])}{link}",
         "shape": shape,
         "parameters": "\n".join(map(_parameter_line, known["parameters"])) or "none",
         "has": ", ".join(methods),
@@ -59,7 +60,7 @@ def describe(loss) -> str:
         "fl.get": ", ".join(map(repr, known["get"])),
         "details": known["details"],
     }
-    title = f"{loss!r}" + (f": {known['purpose']}" if known["purpose"] else "")
+    title = known["class"] + (f": {known['purpose']}" if known["purpose"] else "")
     return "\n".join([_filled(title, "", "  "), "",
                       *[_filled(text, f"  {name:<12}", " " * 14) for name, text in lines.items() if text]])
 
@@ -131,8 +132,11 @@ def table_text(family: str | None = None) -> str:
     width = max(map(len, list_losses(family)))
     blocks = []
     for title in [family] if family else FAMILIES:
-        purposes = {name: facts(loss_class(name)())["purpose"] for name in list_losses(title)}
-        blocks.append("\n".join([title, *[f"  {name:<{width}}  {purpose}" for name, purpose in purposes.items()]]))
+        lines = [title]
+        for name in list_losses(title):
+            purpose = textwrap.shorten(facts(loss_class(name)())["purpose"], WIDTH - width, placeholder=" ...")
+            lines.append(f"  {name:<{width}}  {purpose}")
+        blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
@@ -140,7 +144,8 @@ def table_markdown(family: str | None = None) -> str:
     """The catalogue as Markdown tables, a table per family: what the README shows."""
     blocks = []
     for title in [family] if family else FAMILIES:
-        rows = ["| `fl.get` | class | loss of one sample | parameters | target | curvature |", "|---|---|---|---|---|---|"]
+        rows = ["| `fl.get` | class | loss of one sample | parameters | target | curvature |",
+                "|---|---|---|---|---|---|"]
         rows += [_markdown_row(facts(loss_class(name)())) for name in list_losses(title)]
         blocks.append("\n".join([f"**{title}**", "", *rows]))
     return "\n\n".join(blocks)

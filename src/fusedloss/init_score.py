@@ -5,8 +5,8 @@ them (`quantile_level`). Of any other loss the minimum is searched in passes ove
 the only part that evaluates losses, by their public methods, and holds no more than three chunks.
 
 Convex losses: the summed gradient changes its sign at the minimum; Newton's method inside a bracket, bisection where
-it does not help. Others: the best of a grid of starts, then the majorizer (a sum of parabolas above the loss, so every
-step goes down) or golden section, then the sign of the gradient again. That finds the best minimum near the grid, and
+it does not help. Others: the best of a grid of starts, then the majorizer (a parabola above the loss: every step goes
+down) or golden section, then the sign of the gradient again. That finds the best minimum near the grid, and
 may miss a narrow one between its points.
 """
 
@@ -238,13 +238,16 @@ def _sign_change(passes, low, high, tolerance, c, slope, curvature):
     while True:
         if high - low <= max(EPSILON * max(abs(low), abs(high)), finest):
             return 0.0 if low <= 0.0 <= high else _better(passes, low, high)
-        previous, step = step, -slope / curvature if curvature > 0.0 else math.inf
-        newton = low < c + step < high and abs(step) <= 0.5 * abs(previous)
-        if not newton:
+        newton = -slope / curvature if 0.0 < curvature < math.inf else math.inf
+        if abs(newton) <= max(4.0 * EPSILON * abs(c), finest):
+            return c + newton
+        if low < c + newton < high and abs(newton) <= 0.5 * abs(step):
+            c, step = c + newton, newton
+        elif abs(newton) <= 64.0 * EPSILON * width:  # the steps shrink no more: rounding errors are left
+            return c
+        else:
             step = 0.5 * (high - low)
-        if newton and abs(step) <= max(4.0 * EPSILON * abs(c), finest):
-            return c + step
-        c = c + step if newton else low + step
+            c = low + step
         if not low < c < high:
             return _better(passes, low, high)
         slope, curvature = passes.gradient(c)

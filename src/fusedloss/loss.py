@@ -218,6 +218,6 @@ def _number(where, value, domain):
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{where} must be a number, found {value!r}") from None
-    if math.isnan(number) or domain.outside(number):
-        raise ValueError(f"{where} must be {domain}, found {value!r}")
+    if not math.isfinite(number) or domain.outside(number):
+        raise ValueError(f"{where} must be {domain} and finite, found {value!r}")
     return number

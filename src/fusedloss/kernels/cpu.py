@@ -40,31 +40,10 @@ def elementwise(register, F, where, wanted, parameters, value, gradient, hessian
     else:
         weighted = register(lambda x, wj: x)
 
-    @register
-    def strip(loss, y, f, w, mask, scale, values, v, g, h):
-        bad_y = bad_f = False
-        for j in range(f.size):
-            yj = F(y[j])
-            fj = f[j]
-            wj = weight(w, mask, j)
-            unknown = (yj != yj) | (fj != fj)
-            bad_y = bad_y | (y_outside(yj) & (wj != zero))
-            bad_f = bad_f | (f_outside(fj) & (wj != zero))
-            if values is not None:
-                values[j] = weighted(where(unknown, nan, value(loss, yj, fj)), wj)
-            if v is not None:
-                v[j] = weighted(where(unknown, nan, value(loss, yj, fj)), wj)
-            if g is not None:
-                g[j] = scale * weighted(where(unknown, nan, gradient(loss, yj, fj)), wj)
-            if h is not None:
-                h[j] = scale * weighted(where(unknown, nan, hessian(loss, yj, fj)), wj)
-        return bad_y, bad_f
-
-    @register
-    def leaf(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last):
+    def leaf(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last, step):
         loss = parameters(theta)
         lanes = np.empty(STRIP, np.float64)
-        values = None if sums is None else np.empty(STRIP, F)
+        values = np.empty(STRIP, F)
         for b in range(first, last):
             start = uint64(b * BLOCK)
             stop = uint64(min(f.size, (b + 1) * BLOCK))
@@ -72,11 +51,23 @@ def elementwise(register, F, where, wanted, parameters, value, gradient, hessian
             bad_y = bad_f = False
             while start < stop:
                 end = min(start + strip_length, stop)
-                wrong_y, wrong_f = strip(loss, y[start:end], f[start:end], cut_w(w, start, end),
-                                         cut_mask(mask, start, end), scale, values,
-                                         cut_v(v, start, end), cut_g(g, start, end), cut_h(h, start, end))
-                bad_y |= wrong_y
-                bad_f |= wrong_f
+                ys, fs, ws, masks = y[start:end], f[start:end], cut_w(w, start, end), cut_mask(mask, start, end)
+                vs, gs, hs = cut_v(v, start, end), cut_g(g, start, end), cut_h(h, start, end)
+                for j in range(end - start):
+                    yj = F(ys[j])
+                    fj = fs[j]
+                    wj = weight(ws, masks, j)
+                    unknown = (yj != yj) | (fj != fj)
+                    bad_y = bad_y | (y_outside(yj) & (wj != zero))
+                    bad_f = bad_f | (f_outside(fj) & (wj != zero))
+                    if sums is not None:
+                        values[j] = weighted(where(unknown, nan, value(loss, yj, fj)), wj)
+                    if v is not None:
+                        vs[j] = weighted(where(unknown, nan, value(loss, yj, fj)), wj)
+                    if g is not None:
+                        gs[j] = scale * weighted(where(unknown, nan, gradient(loss, yj, fj)), wj)
+                    if h is not None:
+                        hs[j] = scale * weighted(where(unknown, nan, hessian(loss, yj, fj)), wj)
                 if sums is not None:
                     for j in range(end - start):
                         lanes[j] += values[j]
@@ -92,32 +83,23 @@ def elementwise(register, F, where, wanted, parameters, value, gradient, hessian
     return leaf
 
 
-def _section(a, start, stop):
-    return a[start:stop]
-
-
-def _nothing(a, start, stop):
-    return None
-
-
-def serial(leaf):
-    """The leaf as it is: for small arrays, hosts' callbacks, nested calls, and ranges handed to our own threads."""
-
-    def kernel(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last, step):
-        leaf(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last)
-
-    return kernel
-
-
 def parallel(leaf):
     """The leaf over groups of `step` blocks, on Numba's threads."""
 
     def kernel(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last, step):
         for k in prange((last - first + step - 1) // step):
             start = first + k * step
-            leaf(theta, y, f, w, mask, scale, partials, sums, v, g, h, start, min(last, start + step))
+            leaf(theta, y, f, w, mask, scale, partials, sums, v, g, h, start, min(last, start + step), 1)
 
     return kernel
+
+
+def _section(a, start, stop):
+    return a[start:stop]
+
+
+def _nothing(a, start, stop):
+    return None
 
 
 def moments(register, F, wanted):

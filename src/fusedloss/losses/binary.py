@@ -4,15 +4,31 @@ f is a raw score, and m = s f with s = 2 y - 1 its margin, positive where the si
 probability p = sigma(f) = 1 / (1 + e^-f) write p_t = sigma(m) for what the right class was given and q = 1 - p_t =
 sigma(-m) for what the wrong one was.
 
-All losses of p start from e = exp(-|f|), which neither overflows nor cancels: the smaller one of p and 1 - p is
-e / (1 + e), the larger one 1 / (1 + e), and softplus(x) = log(1 + e^x) = max(x, 0) + log1p(e) for x = f and x = -f.
+All losses of p start from e = e^-|f| in [0, 1]: the smaller one of p and 1 - p is e / (1 + e), to its last digits
+however small it is, and softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e) for x = f and x = -f.
 """
 
 from math import inf, tan
 
 from ..domain import BINARY, NON_NEGATIVE, POSITIVE, REAL, UNIT, Interval
 from ..loss import Elementwise, parameter
-from ..vecmath import atan, erfcx, exp, expm1, expm1mx, fma, log, log1mexp, log1p, log_ndtr, pow, tanh, where
+from ..vecmath import (
+    atan,
+    erfcx,
+    exp,
+    exp_neg,
+    expm1,
+    expm1mx,
+    fma,
+    log,
+    log1mexp,
+    log1p,
+    log1p_unit,
+    log_ndtr,
+    pow,
+    tanh,
+    where,
+)
 
 __all__ = [
     "BinaryBrier", "BinaryCrossEntropy", "BinaryFocal", "BinaryGeneralizedCrossEntropy", "BinaryPoly1",
@@ -38,8 +54,8 @@ def _over(a, b):
 
 def _right_and_wrong(m, e):
     """p_t = sigma(m) and q = sigma(-m) from e = exp(-|m|), both to full relative accuracy."""
-    larger = 1 / (1 + e)
-    smaller = e * larger
+    smaller = e / (1 + e)
+    larger = 1 - smaller  # at least 1/2: nothing is lost
     return where(m > 0, larger, smaller), where(m > 0, smaller, larger)
 
 
@@ -51,11 +67,11 @@ def _power_of_sigmoid(k, m, log1p_e):
     """
     x = min(max(m, 0.0), 1e30)  # an infinite one would end in inf - inf
     top = k * x
-    low = fma(k, x, -top) + k * log1p_e
+    low = fma(k, log1p_e, fma(k, x, -top))
     s = top + low
     d = low - (s - top)
-    power = exp(-s)
-    return power - power * d
+    power = exp_neg(s)
+    return fma(-power, d, power)
 
 
 def _logit(mean):
@@ -119,16 +135,16 @@ class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
     def plain(self):
         return self.pos_weight == 1 and self.label_smoothing == 0
 
-    # Textbook: max(f, 0) - y f + log1p(e) and gradient p - y. Where f is right (y = 1, f >> 0) the gradient subtracts
-    # nearly equal numbers and is wrong in all digits from f = 37 on (float32: 17). `wrong`, the weight of the class
-    # that f speaks against, is exactly 0 there.
+    # Textbook: max(f, 0) - y f + log(1 + e) and gradient p - y. Where f is right (y = 1, f >> 0) both subtract nearly
+    # equal numbers: the gradient is wrong in all digits from f = 37 on (float32: 17). `wrong`, the weight of the
+    # class that f speaks against, is exactly 0 there.
 
     def value(self, y, f):
         positive, negative, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
         if self.from_logits:
-            e = exp(-abs(f))
+            e = exp_neg(abs(f))
             wrong = where(f > 0, negative, positive)
-            result = _times(wrong, abs(f)) + both * log1p(e)
+            result = _times(wrong, abs(f)) + both * log1p_unit(e)
         else:
             result = -_times(positive, log(f)) - _times(negative, log1p(-f))
         return result
@@ -136,9 +152,10 @@ class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
     def gradient(self, y, f):
         positive, negative, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
         if self.from_logits:
-            e = exp(-abs(f))
+            e = exp_neg(abs(f))
             wrong = where(f > 0, negative, positive)
-            slope = wrong - both * (e * (1 / (1 + e)))
+            smaller = e / (1 + e)
+            slope = wrong - both * smaller
             result = where(f > 0, slope, -slope)
         else:
             result = _over(negative, 1 - f) - _over(positive, f)
@@ -147,9 +164,9 @@ class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
     def hessian(self, y, f):
         positive, negative, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
         if self.from_logits:
-            e = exp(-abs(f))
-            larger = 1 / (1 + e)
-            result = both * (e * larger * larger)
+            e = exp_neg(abs(f))
+            smaller = e / (1 + e)
+            result = both * (smaller * (1 - smaller))
         else:
             result = _over(_over(negative, 1 - f), 1 - f) + _over(_over(positive, f), f)
         return result
@@ -189,24 +206,22 @@ class BinaryBrier(_LogitsOrProbabilities, Elementwise):
     # Textbook: p - y, with no digit left at f = 37, y = 1. As in BinaryCrossEntropy: |p - y| = wrong - smaller.
 
     def value(self, y, f):
-        e = exp(-abs(f))
-        smaller = e * (1 / (1 + e))
+        e = exp_neg(abs(f))
+        smaller = e / (1 + e)
         error = where(f > 0, 1 - y, y) - smaller if self.from_logits else f - y
         return error * error
 
     def gradient(self, y, f):
-        e = exp(-abs(f))
-        larger = 1 / (1 + e)
-        smaller = e * larger
+        e = exp_neg(abs(f))
+        smaller = e / (1 + e)
         error = where(f > 0, 1 - y, y) - smaller
-        slope = 2 * error * (smaller * larger)
+        slope = 2 * error * (smaller * (1 - smaller))
         return where(f > 0, slope, -slope) if self.from_logits else 2 * (f - y)
 
     def hessian(self, y, f):
-        e = exp(-abs(f))
-        larger = 1 / (1 + e)
-        smaller = e * larger
-        variance = smaller * larger
+        e = exp_neg(abs(f))
+        smaller = e / (1 + e)
+        variance = smaller * (1 - smaller)
         error = where(f > 0, 1 - y, y) - smaller
         return 2 * variance * (variance - error * (1 - 2 * smaller)) if self.from_logits else 2.0
 
@@ -253,8 +268,8 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
         weight = where(y == 1, self.positive_weight, self.negative_weight)
         if self.from_logits:
             m = where(y == 1, f, -f)
-            e = exp(-abs(f))
-            log1p_e = log1p(e)
+            e = exp_neg(abs(f))
+            log1p_e = log1p_unit(e)
             power = _power_of_sigmoid(self.gamma, m, log1p_e)
             surprise = max(-m, 0.0) + log1p_e  # -log(p_t)
         else:
@@ -266,8 +281,8 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
         weight = where(y == 1, self.positive_weight, self.negative_weight)
         if self.from_logits:
             m = where(y == 1, f, -f)
-            e = exp(-abs(f))
-            log1p_e = log1p(e)
+            e = exp_neg(abs(f))
+            log1p_e = log1p_unit(e)
             power = _power_of_sigmoid(self.gamma, m, log1p_e)
             surprise = max(-m, 0.0) + log1p_e
             right, wrong = _right_and_wrong(m, e)
@@ -284,8 +299,8 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
         weight = where(y == 1, self.positive_weight, self.negative_weight)
         if self.from_logits:
             m = where(y == 1, f, -f)
-            e = exp(-abs(f))
-            log1p_e = log1p(e)
+            e = exp_neg(abs(f))
+            log1p_e = log1p_unit(e)
             power = _power_of_sigmoid(self.gamma, m, log1p_e)
             surprise = max(-m, 0.0) + log1p_e
             right, wrong = _right_and_wrong(m, e)
@@ -323,20 +338,20 @@ class BinaryPoly1(Elementwise):
 
     def value(self, y, f):
         m = where(y == 1, f, -f)
-        e = exp(-abs(f))
+        e = exp_neg(abs(f))
         _, wrong = _right_and_wrong(m, e)
-        return max(-m, 0.0) + log1p(e) + self.epsilon * wrong
+        return max(-m, 0.0) + log1p_unit(e) + self.epsilon * wrong
 
     def gradient(self, y, f):
         m = where(y == 1, f, -f)
-        e = exp(-abs(f))
+        e = exp_neg(abs(f))
         right, wrong = _right_and_wrong(m, e)
         slope = wrong * (1 + self.epsilon * right)
         return where(y == 1, -slope, slope)
 
     def hessian(self, y, f):
         m = where(y == 1, f, -f)
-        e = exp(-abs(f))
+        e = exp_neg(abs(f))
         right, wrong = _right_and_wrong(m, e)
         return right * wrong * (1 + self.epsilon * (right - wrong))
 
@@ -363,32 +378,28 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
     def convex(self):
         return self.q == 0
 
-    @property
-    def largest(self):
-        return 1 / self.q if self.q > 0 else inf
-
     # Textbook: (1 - p_t^q) / q cancels for small q and for p_t near 1, and is 0 / 0 at q = 0. With x = q log(p_t) it
     # is -log(p_t) (e^x - 1) / x.
 
     def value(self, y, f):
         m = where(y == 1, f, -f)
-        surprise = max(-m, 0.0) + log1p(exp(-abs(f)))  # -log(p_t)
-        x = -self.q * min(surprise, 1e30)
-        share = where(x == 0, 1.0, expm1(x) / where(x == 0, 1.0, x))
-        return where(x < -50, self.largest, surprise * share)
+        surprise = max(-m, 0.0) + log1p_unit(exp_neg(abs(f)))  # -log(p_t)
+        finite = min(surprise, 1e30)
+        x = -self.q * finite
+        return where(x == 0, surprise, finite * (expm1(x) / where(x == 0, 1.0, x)))
 
     def gradient(self, y, f):
         m = where(y == 1, f, -f)
-        e = exp(-abs(f))
+        e = exp_neg(abs(f))
         _, wrong = _right_and_wrong(m, e)
-        slope = _power_of_sigmoid(self.q, -m, log1p(e)) * wrong
+        slope = _power_of_sigmoid(self.q, -m, log1p_unit(e)) * wrong
         return where(y == 1, -slope, slope)
 
     def hessian(self, y, f):
         m = where(y == 1, f, -f)
-        e = exp(-abs(f))
+        e = exp_neg(abs(f))
         right, wrong = _right_and_wrong(m, e)
-        return _power_of_sigmoid(self.q, -m, log1p(e)) * wrong * (right - self.q * wrong)
+        return _power_of_sigmoid(self.q, -m, log1p_unit(e)) * wrong * (right - self.q * wrong)
 
     def optimum(self, mean):
         return _logit(mean) / (1 - self.q) if self.q < 1 else sign(mean - 0.5) * inf if mean != 0.5 else 0.0
@@ -440,7 +451,7 @@ def _inverse_mills(m):
     a = abs(m)
     x = min(a, 1e4)
     square = x * x
-    bell = exp(-0.5 * square)
+    bell = exp_neg(0.5 * square)
     bell = bell - bell * (0.5 * fma(x, x, -square))  # what rounding took from x^2 is a relative error of the bell
     tail = erfcx(SQRT_HALF * a)
     top = where(m < 0, SQRT_2_OVER_PI, INVERSE_SQRT_2PI * bell)
@@ -674,18 +685,18 @@ class Savage(Elementwise):
 
     def value(self, y, f):
         m = where(y == 1, f, -f)
-        _, wrong = _right_and_wrong(m, exp(-abs(f)))
+        _, wrong = _right_and_wrong(m, exp_neg(abs(f)))
         return wrong * wrong
 
     def gradient(self, y, f):
         m = where(y == 1, f, -f)
-        right, wrong = _right_and_wrong(m, exp(-abs(f)))
+        right, wrong = _right_and_wrong(m, exp_neg(abs(f)))
         slope = 2 * wrong * wrong * right
         return where(y == 1, -slope, slope)
 
     def hessian(self, y, f):
         m = where(y == 1, f, -f)
-        right, wrong = _right_and_wrong(m, exp(-abs(f)))
+        right, wrong = _right_and_wrong(m, exp_neg(abs(f)))
         return 2 * wrong * wrong * right * (2 * right - wrong)
 
     def optimum(self, mean):

@@ -223,8 +223,8 @@ class NegativeBinomial(Elementwise):
     formula = "-y f + (y + 1/alpha) log1p(alpha mu),  mu = exp(f)"
     y_domain = NON_NEGATIVE
     link = "log"
-    notes = ("f is the log of the mean. The log-gamma terms of y and alpha are dropped: values at different alpha are "
-             "not comparable.")
+    notes = ("f is the log of the mean. The log-gamma terms of y and alpha are dropped: values at different alpha "
+             "cannot be compared.")
     peers = ("statsmodels NegativeBinomial (alpha)", "glum NegativeBinomialDistribution (theta)")
 
     @property
@@ -367,9 +367,9 @@ class TweedieDeviance(Elementwise):
 
     l = 2 (y^(2-p) / ((1-p)(2-p)) - y f^(1-p) / (1-p) + f^(2-p) / (2-p)), and its limits at p = 1 and p = 2.
 
-    Domain: p < 0: any y, f > 0 (extreme stable); p = 0: any y and f (normal: squared error); 1 <= p < 2: y >= 0, f > 0
-    (1 Poisson, between compound Poisson); p >= 2: y > 0, f > 0 (2 gamma, 3 inverse Gaussian). No distribution has
-    0 < p < 1. For p < 0 and y < 0 the term y^(2-p) is 0, as in scikit-learn.
+    Domain: p < 0: any y, f > 0 (extreme stable); p = 0: any y and f (normal: squared error); 1 <= p < 2: y >= 0,
+    f > 0 (1 Poisson, between compound Poisson); p >= 2: y > 0, f > 0 (2 gamma, 3 inverse Gaussian). No distribution
+    has 0 < p < 1. For p < 0 and y < 0 the term y^(2-p) is 0, as in scikit-learn.
     Continuous in p, which the textbook form is not in floating point: where f is near y it is y^(2-p) times the
     difference of (e^(kz) - 1 - kz) / k at k = 2-p and k = 1-p, with z = log(f/y).
     The Hessian 2 f^-p (1 - p (f - y) / f) may be negative: convex in the mean only for p = 0 and p = 1.

@@ -322,7 +322,8 @@ class LogCosh(Elementwise):
     l = log(cosh(r)), with r = f - y.
 
     Domain: y and f any real number. Curvature 1 at zero, slope 1 in the tails, where the Hessian 1 - tanh(r)^2 is
-    positive but vanishes like 4 e^(-2|r|). Twice the negative log-likelihood of a hyperbolic secant distribution.
+    positive but vanishes like 4 e^(-2|r|). Up to scale and constant the negative log-likelihood of hyperbolic secant
+    errors.
     """
 
     formula = "log cosh r,  r = f - y"
@@ -616,6 +617,22 @@ def _power(v, h):
     return pow(where(far, v, 1 + v * v), where(far, 2 * h, h))
 
 
+def _expm1mx_near(x):
+    """e^x - 1 - x for |x| <= 1/2 by its series; vecmath.expm1mx, right everywhere, takes three times as long."""
+    p = fma(x, 1 / 87178291200, 1 / 6227020800)
+    p = fma(p, x, 1 / 479001600)
+    p = fma(p, x, 1 / 39916800)
+    p = fma(p, x, 1 / 3628800)
+    p = fma(p, x, 1 / 362880)
+    p = fma(p, x, 1 / 40320)
+    p = fma(p, x, 1 / 5040)
+    p = fma(p, x, 1 / 720)
+    p = fma(p, x, 1 / 120)
+    p = fma(p, x, 1 / 24)
+    p = fma(p, x, 1 / 6)
+    return x * x * fma(p, x, 0.5)
+
+
 class GeneralRobust(Elementwise):
     r"""One family from least squares to bounded losses, its robustness a parameter that can be learned (Barron).
 
@@ -687,9 +704,9 @@ class GeneralRobust(Elementwise):
         L = _log1p_square(v)
         w = exp(self.power * L) if self.steep else _power(v, self.power)
         x = 0.5 * self.alpha * L
-        near = 0.5 * self.b * L + self.b_over_alpha * expm1mx(x)
+        near = 0.5 * self.b * L + self.b_over_alpha * _expm1mx_near(x)
         far = self.b_over_alpha * (w + v * w * v - 1)
-        return where(v < inf, where(abs(x) < 1, near, far), self.value_at_infinity)
+        return where(v < inf, where(abs(x) < 0.5, near, far), self.value_at_infinity)
 
     def gradient(self, y, f):
         v = abs(f - y) * self.inverse_width

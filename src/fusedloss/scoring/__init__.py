@@ -1,6 +1,6 @@
 """Which model is better, by which loss, on which slice, and is the difference real: one pass over the data."""
 
 from .score import Scorer, score
-from .table import Difference, Scores, ScoreRow
+from .table import Difference, ScoreRow, Scores
 
 __all__ = ["Difference", "ScoreRow", "Scorer", "Scores", "score"]

@@ -22,10 +22,11 @@ NULLS = ("raise", "ignore")
 
 
 class DataError(Exception):
-    """What is wrong with a file or the data in it: one line that names the file, the column, the row, and the remedy."""
+    """What is wrong with a file or the data in it, in one line: file, column, row, and the remedy."""
 
 
-def score_file(path, target, preds, losses, *, weight=None, by=None, nulls="raise", n_threads=None, progress=None) -> Scores:
+def score_file(path, target, preds, losses, *, weight=None, by=None, nulls="raise", n_threads=None,
+               progress=None) -> Scores:
     """`fusedloss.score` of columns of a Parquet file.
 
     `target`, `preds` (a list), `weight` and `by` are names of columns. `nulls="ignore"` takes out the rows where one of
@@ -34,11 +35,12 @@ def score_file(path, target, preds, losses, *, weight=None, by=None, nulls="rais
     """
     if nulls not in NULLS:
         raise ValueError(f"nulls must be one of {', '.join(map(repr, NULLS))}, found {nulls!r}")
+    parquet = _pyarrow()
     started = time.perf_counter()
     numbers = list(dict.fromkeys([target, *preds, *([weight] if weight else [])]))
     scorer = Scorer(losses, preds, n_threads=n_threads, target=target, weight=weight, pred_names=preds)
     skipped = Counter()
-    with _data_errors(path), _parquet(path) as file:
+    with _data_errors(path), _opened(parquet, path) as file:
         _check_columns(path, file.schema_arrow, numbers, by)
         total = file.metadata.num_rows
         columns = list(dict.fromkeys([*numbers, *([by] if by else [])]))
@@ -72,11 +74,15 @@ def reasons_text(skipped) -> str:
 # ---- the file ----------------------------------------------------------------------------------------------------
 
 
-def _parquet(path):
+def _pyarrow():
     try:
-        import pyarrow.parquet as parquet
+        import pyarrow.parquet
     except ImportError:
         raise DataError("reading Parquet files needs pyarrow: pip install fusedloss[cli]") from None
+    return pyarrow.parquet
+
+
+def _opened(parquet, path):
     # read ahead in small pieces: `pre_buffer` would hold all that is needed of the file (250 MB of one of 350 MB)
     return parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
@@ -86,13 +92,16 @@ def _data_errors(path):
     """Whatever is wrong with the file or the values in it, as a DataError of one line."""
     try:
         yield
-    except OSError as error:
-        reason = {FileNotFoundError: "there is no such file", IsADirectoryError: "this is a directory, not a file"}
-        raise DataError(f"{path}: {reason.get(type(error)) or error.strerror or _first_line(error)}") from None
-    except (ValueError, TypeError, NotImplementedError) as error:  # pyarrow's own exceptions are among them
-        if not type(error).__module__.startswith("pyarrow"):
-            raise DataError(f"{path}: {error}") from None
-        raise DataError(f"{path}: this is not a Parquet file, or it is damaged or cut short ({_first_line(error)})") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except Exception as error:
+        from_arrow = type(error).__module__.startswith("pyarrow") or (isinstance(error, OSError) and not error.errno)
+        if from_arrow:
+            raise DataError(f"{path}: this is not a Parquet file, or it is damaged or cut short "
+                            f"({_first_line(error)})") from None
+        if isinstance(error, (OSError, ValueError)):
+            raise DataError(f"{path}: {_first_line(error)}") from None
+        raise
 
 
 def _first_line(error):
@@ -124,9 +133,9 @@ def _check_columns(path, schema, numbers, by):
             found = "twice" if name in schema.names else "not"
             raise DataError(f"{path}: column {name!r} is {found} there; it has {', '.join(schema.names)}")
     for name in numbers:
-        remedy = _not_a_number(_value_type(schema.field(name).type))
-        if remedy:
-            raise DataError(f"{path}: column {name!r} holds {schema.field(name).type}, which cannot be scored: {remedy}")
+        kind = schema.field(name).type
+        if remedy := _not_a_number(_value_type(kind)):
+            raise DataError(f"{path}: column {name!r} holds {kind}, which cannot be scored: {remedy}")
     if by and not _can_group(_value_type(schema.field(by).type)):
         raise DataError(f"{path}: column {by!r} holds {schema.field(by).type}, which makes no groups: use a column of "
                         "strings, whole numbers, booleans or dates (round or bin the values first)")

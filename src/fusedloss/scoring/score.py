@@ -1,7 +1,8 @@
 """Many losses of many predictions, over everything and over slices, in one pass.
 
-(a) The data goes by in chunks of CHUNK samples, a chunk in portions that stay in the cache: for every loss and prediction
-    the portion's values and block sums come from the loss's own kernel, then their moments from `kernels.cpu.moments`.
+(a) The data goes by in chunks of CHUNK samples, a chunk in portions that stay in the cache: for every loss and
+    prediction the portion's values and block sums come from the loss's own kernel, then their moments from
+    `kernels.cpu.moments`.
 (b) The mean is the sum of the block sums, as in `loss(y, f)`: the same bits.
 (c) Second moments are taken about a number near the mean (that of the chunk's first portion), and moved to the mean of
     all chunks so far when a chunk is added to them: sum(l^2) - n mean^2 cancels.
@@ -48,12 +49,12 @@ def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, n_t
     Parameters
     ----------
     y_true : array (n,).
-    y_pred : array (n,), or a dict {name: array (n,)} of predictions to compare; every pair of them is compared sample by
-        sample (`Scores.differences`).
+    y_pred : array (n,), or a dict {name: array (n,)} of predictions to compare; every pair of them is compared sample
+        by sample (`Scores.differences`).
     losses : losses, or their names as `fusedloss.get` and the command line take them ("huber:delta=15").
     sample_weight, mask : as for a loss; True in `mask` takes a sample out.
-    by : array (n,) of group labels (strings, integers): the same numbers for every group as well. Samples whose label is
-        None or NaN are the group "(null)".
+    by : array (n,) of group labels (strings, integers): the same numbers for every group as well. Samples whose label
+        is None or NaN are the group "(null)".
 
     Returns
     -------
@@ -102,7 +103,7 @@ class Scorer:
         started = time.perf_counter()
         y = _column(self.target, y_true)
         if isinstance(y_pred, dict):
-            f = [_column(name, y_pred[key], y.size) for key, name in zip(self.preds, self.pred_names)]
+            f = [_column(name, y_pred[key], y.size) for key, name in zip(self.preds, self.pred_names, strict=True)]
         else:
             f = [_column("y_pred", y_pred, y.size)]
         w = None if sample_weight is None else _column(self.weight, sample_weight, y.size)
@@ -131,7 +132,7 @@ class Scorer:
         rows, differences = [], []
         for name, k in groups:
             n, weight, _, skipped = weights[k].tolist()
-            for (i, a, b), value, error in zip(self.columns, values[:, k].tolist(), errors[:, k].tolist()):
+            for (i, a, b), value, error in zip(self.columns, values[:, k].tolist(), errors[:, k].tolist(), strict=True):
                 numbers = (name, value, error, int(n), weight, int(skipped))
                 if b is None:
                     rows.append(ScoreRow(self.labels[i], self.preds[a], *numbers))

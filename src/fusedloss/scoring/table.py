@@ -29,7 +29,8 @@ class ScoreRow(NamedTuple):
 class Difference(NamedTuple):
     """The mean of l(pred) - l(baseline), sample by sample, and its standard error: negative means `pred` is better.
 
-    `z` is the difference in standard errors: beyond about 2 in size it is unlikely to be noise, if samples are independent.
+    `z` is the difference in standard errors: beyond about 2 in size it is unlikely to be noise, if samples are
+    independent.
     """
 
     loss: str

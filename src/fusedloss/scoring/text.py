@@ -62,7 +62,7 @@ def number(value: float, error: float) -> tuple[str, str]:
 
 
 def _blocks(scores):
-    """First a line per loss over everything, then a table per loss over the groups (for one model: a column per loss)."""
+    """A line per loss over everything, then a table per loss over the groups (for one model: a column per loss)."""
     found = {(row.loss, row.pred, row.group): row for row in scores}
     differences = {}
     for row in scores.differences:
@@ -101,12 +101,11 @@ def _shown_groups(scores):
     first = next(iter(scores))
     rows = [row for row in scores if (row.loss, row.pred) == (first.loss, first.pred) and row.group is not None]
     largest = sorted(rows, key=lambda row: -row.n)[:MOST_GROUPS]
-    if all(isinstance(row.group, str) for row in rows):
-        shown = largest
-    else:
-        shown = [row for row in rows if row in largest]
-    left_out = [f"{len(rows) - len(shown):,} smaller groups are not shown (--json has all)."] if len(rows) > len(shown) else []
-    return [(_shortened(row.group), row.group) for row in shown], left_out
+    by_name = all(isinstance(row.group, str) for row in rows)
+    shown = largest if by_name else [row for row in rows if row in largest]
+    left_out = len(rows) - len(shown)
+    return ([(_shortened(row.group), row.group) for row in shown],
+            [f"{left_out:,} smaller groups are not shown (--json has all)."] if left_out else [])
 
 
 def _shortened(label):
@@ -139,7 +138,7 @@ def _columns(corner, models, lines, align):
 
 
 def _joined(columns):
-    return "\n".join("   ".join(cells).rstrip() for cells in zip(*columns))
+    return "\n".join("   ".join(cells).rstrip() for cells in zip(*columns, strict=True))
 
 
 def _column(head, cells, align=str.rjust):
@@ -150,7 +149,8 @@ def _column(head, cells, align=str.rjust):
 def _measured(rows, align):
     """`value ± error` of each row."""
     pairs = [number(row.value, row.standard_error) for row in rows]
-    return [f"{value} ± {error}" for value, error in zip(*map(align, zip(*pairs)))]
+    values, errors = (align([pair[k] for pair in pairs]) for k in range(2))
+    return [f"{value} ± {error}" for value, error in zip(values, errors, strict=True)]
 
 
 def _on_the_point(texts):
@@ -182,7 +182,7 @@ def _pair(models, compared):
 def _footer(scores, weight, compiled):
     lines = ["± standard error, of rows taken as independent (in clusters, such as days or customers, it is larger)."]
     if scores.differences:
-        lines.append(f"z = difference / its standard error; {CLEAR:g} and more is called better. Losses: lower is better.")
+        lines.append(f"z = difference / its standard error, called better from {CLEAR:g} on. Losses: lower is better.")
     if weight:
         lines.append(f"Rows are weighted by {weight}.")
     if any(math.isnan(row.value) for row in scores if row.n):
@@ -198,4 +198,5 @@ def _time(scores, compiled):
     if scores.seconds_preparing < 0.1 * scores.seconds:
         return f"{scores.seconds:.2g} s, {rate}"
     what = "compile the kernels, which are kept for the next run" if compiled else "load the kernels"
-    return f"{scores.seconds:.2g} s: {scores.seconds_preparing:.2g} s to {what}, and {running:.2g} s for the data, {rate}"
+    return (f"{scores.seconds:.2g} s: {scores.seconds_preparing:.2g} s to {what}, "
+            f"and {running:.2g} s for the data, {rate}")

@@ -1,0 +1,421 @@
+"""The command line: the main job on the flights against NumPy and Arrow, files of every kind, exit codes, the rest."""
+
+import json
+import math
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fusedloss as fl
+from fusedloss import cache, describe
+from fusedloss.cli import main
+from fusedloss.registry import list_losses, parse
+from fusedloss.scoring.files import PART, score_file
+from fusedloss.scoring.score import CHUNK
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+FLIGHTS = str(Path(__file__).parent.parent / "examples" / "flights.parquet")
+DELAYS = ["score", FLIGHTS, "--target", "arr_delay", "--pred", "linear", "--pred", "boosted", "--loss", "squared_error",
+          "--loss", "absolute_error", "--loss", "huber:delta=15", "--loss", "pinball:quantile=0.9", "--by", "carrier",
+          "--nulls", "ignore"]
+LATE = ["score", FLIGHTS, "--target", "late", "--pred", "linear_prob", "--pred", "boosted_prob", "--loss", "log_loss",
+        "--loss", "brier", "--nulls", "ignore"]
+
+FORMULAS = {
+    "squared_error": lambda y, f: (f - y) ** 2,
+    "absolute_error": lambda y, f: abs(f - y),
+    "huber:delta=15": lambda y, f: np.where(abs(f - y) <= 15, (f - y) ** 2 / 2, 15 * (abs(f - y) - 7.5)),
+    "pinball:quantile=0.9": lambda y, f: np.where(y > f, 0.9 * (y - f), 0.1 * (f - y)),
+    "log_loss": lambda y, f: -np.log(np.where(y == 1, f, 1 - f)),
+    "brier": lambda y, f: (f - y) ** 2,
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write columns to a Parquet file; its path."""
+
+    def written(columns, name="data.parquet", **options):
+        pq.write_table(pa.table(columns), tmp_path / name, **options)
+        return str(tmp_path / name)
+
+    return written
+
+
+def reference(y, f, formula):
+    """Mean and standard error of the formula in float64, and of the values themselves."""
+    values = formula(y, f) if formula else y
+    return values.mean(), values.std() / math.sqrt(len(values))
+
+
+def expect(row, wanted):
+    # the file holds float32, and so are the values of one sample
+    assert (row["value"], row["standard_error"]) == pytest.approx(wanted, rel=1e-6)
+
+
+def run(capsys, *argv):
+    """(exit code, stdout, stderr) of a command."""
+    code = main([*map(str, argv)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+# ---- the main job ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job", [DELAYS, LATE], ids=["delays", "late"])
+def test_the_main_job_is_what_numpy_computes(job, capsys):
+    code, out, err = run(capsys, *job, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    target, preds = job[3], [job[5], job[7]]
+    table = pq.read_table(FLIGHTS)
+    table = table.filter(table[target].is_valid())
+    y, (a, b) = table[target].to_numpy().astype(float), (table[name].to_numpy().astype(float) for name in preds)
+    carrier = np.array(table["carrier"].to_pylist())
+    groups = [None, *sorted(set(carrier))] if found["by"] else [None]
+    losses = [job[k + 1] for k, word in enumerate(job) if word == "--loss"]
+    assert found["skipped"] == {f"{target} is null": 1683}
+    assert found["rows_read"] == 84_292
+    assert len(found["results"]) == 2 * len(found["differences"]) == 2 * len(losses) * len(groups)
+    rows = {(r["loss"], r["pred"], r["group"]): r for r in found["results"]}
+    pairs = {(r["loss"], r["group"]): r for r in found["differences"]}
+    for loss in losses:
+        for group in groups:
+            kept = (carrier == group) | (group is None)
+            for name, f in zip(preds, (a, b), strict=True):
+                expect(rows[loss, name, group], reference(y[kept], f[kept], FORMULAS[loss]))
+                assert rows[loss, name, group]["n"] == kept.sum()
+            pair, formula = pairs[loss, group], FORMULAS[loss]
+            difference = formula(y, b) - formula(y, a)
+            mean, error = reference(difference[kept], None, None)
+            assert pair["value"] == pytest.approx(mean, rel=1e-5, abs=2e-3 * error)
+            assert pair["standard_error"] == pytest.approx(error, rel=1e-5)
+            assert (pair["pred"], pair["baseline"]) == (preds[1], preds[0])
+        assert sum(r["n"] for (of, _), r in pairs.items() if of == loss) == 82_609 * (2 if found["by"] else 1)
+        assert sum(r["skipped"] for (of, g), r in pairs.items() if of == loss and g is not None) in (0, 1683)
+
+
+def test_in_float64_it_agrees_to_ten_digits(write, capsys):
+    table = pq.read_table(FLIGHTS).select(["arr_delay", "linear", "boosted", "carrier"])
+    for k, name in enumerate(table.column_names[:3]):
+        table = table.set_column(k, name, table[name].cast("float64"))
+    path = write({name: table[name] for name in table.column_names}, row_group_size=10_000)
+    code, out, _ = run(capsys, "score", path, "-t", "arr_delay", "-p", "linear", "-p", "boosted", "--by", "carrier",
+                       "-l", "huber:delta=15", "--nulls", "ignore", "--json")
+    assert code == 0
+    table = table.filter(table["arr_delay"].is_valid())
+    y, a, b = (table[name].to_numpy() for name in table.column_names[:3])
+    carrier, formula = np.array(table["carrier"].to_pylist()), FORMULAS["huber:delta=15"]
+    found = json.loads(out)
+    for row in [*found["results"], *found["differences"]]:
+        kept = (carrier == row["group"]) | (row["group"] is None)
+        values = formula(y, a if row["pred"] == "linear" else b) - (formula(y, a) if "baseline" in row else 0)
+        wanted = values[kept].mean(), values[kept].std() / math.sqrt(kept.sum())
+        assert (row["value"], row["standard_error"]) == pytest.approx(wanted, rel=1e-10, abs=1e-10 * wanted[1])
+
+
+def test_the_table_is_what_a_person_needs(capsys):
+    code, out, err = run(capsys, *DELAYS)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 110
+    assert "squared_error              1,424 ± 30       1,392 ± 30        -31.8 ± 1.7   -18.2   boosted better" in lines
+    assert "squared_error by carrier: boosted better in 9, linear in 1, neither clearly in 6" in lines
+    ua = next(k for k, line in enumerate(lines) if line.startswith("UA "))
+    assert lines[ua].split() == ["UA", "14,681", "1,292", "±", "46", "1,262", "±", "46", "-30.8", "±", "3.9", "-7.8",
+                                 "boosted", "better"]
+    assert lines[ua - 1].split() == ["carrier", "n", "linear", "boosted", "boosted", "-", "linear", "z"]
+    assert lines[ua + 15].endswith("fewer than 30 rows")
+    assert "84,292 rows read, 82,609 scored; 1,683 skipped: arr_delay is null" in lines
+    assert lines[-1].endswith("rows per second")
+
+
+def test_one_model_has_a_column_per_loss_and_three_have_all_pairs(capsys):
+    common = ["--nulls", "ignore", "--by", "origin", "-l", "squared_error", "-l", "absolute_error", "-t", "arr_delay"]
+    _, out, _ = run(capsys, "score", FLIGHTS, "-p", "linear", *common)
+    header, *rows = out.splitlines()[2:7]
+    assert header.split() == ["origin", "n", "squared_error", "absolute_error"]
+    assert [row.split()[0] for row in rows] == ["(all)", "EWR", "LGA", "JFK"]
+    _, out, _ = run(capsys, "score", FLIGHTS, "-p", "linear", "-p", "boosted", "-p", "boosted_prob", *common)
+    assert out.count("best - next") == 3
+    assert [line.split()[0:4] for line in out.splitlines() if line.startswith("squared_error  ") and " - " in line] == [
+        ["squared_error", "boosted", "-", "linear"], ["squared_error", "boosted_prob", "-", "linear"],
+        ["squared_error", "boosted_prob", "-", "boosted"]]
+
+
+def test_json_is_to_dict_and_goes_to_a_file_if_asked(tmp_path, capsys):
+    target = tmp_path / "out.json"
+    assert run(capsys, *DELAYS, "--json", "-o", target) == (0, "", "")
+    found = json.loads(target.read_text())
+    scores = score_file(FLIGHTS, "arr_delay", ["linear", "boosted"], DELAYS[9:17:2], by="carrier", nulls="ignore")
+    for name, value in scores.to_dict().items():
+        assert found[name] == value or name.startswith("seconds")
+
+
+# ---- files -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_in_parts_has_the_bits_of_arrays_in_memory(write):
+    rng, n = np.random.default_rng(5), PART + CHUNK + 321
+    y, w, null = rng.normal(size=n).astype(np.float32), rng.integers(0, 3, n).astype(np.int8), rng.random(n) < 0.01
+    f = {name: (y + rng.normal(size=n)).astype(np.float32) for name in "ab"}
+    by = rng.integers(0, 5, n).astype(np.int16)
+    path = write({"y": pa.array(y, mask=null), **f, "w": w, "g": pa.array(by, mask=by == 3)}, row_group_size=77_777)
+    seen = []
+    scores = score_file(path, "y", ["a", "b"], ["squared_error"], weight="w", by="g", nulls="ignore",
+                        progress=lambda *done: seen.append(done))
+    wanted = fl.score(y, f, ["squared_error"], w, np.where(by == 3, None, by), mask=null)
+    assert [*map(repr, scores.rows), *map(repr, scores.differences)] == \
+        [*map(repr, wanted.rows), *map(repr, wanted.differences)]
+    assert [row.group for row in scores if row.pred == "a"] == [None, 0, 1, 2, 4, "(null)"]
+    assert scores.skipped == {"y is null": null.sum(), "w is 0": (~null & (w == 0)).sum()}
+    assert seen == [(PART, n), (n, n)]
+
+
+def test_a_row_is_skipped_for_all_predictions_and_counted_once(write, capsys):
+    path = write({"y": [1.0, None, 3.0, 4.0, 5.0], "a": [1.0, None, None, 4.0, 5.0], "b": [1.0, 1.0, 1.0, None, 1.0],
+                  "w": [1, 1, 1, 1, None]})
+    code, out, _ = run(capsys, "score", path, "-t", "y", "-p", "a", "-p", "b", "-l", "squared_error", "-w", "w",
+                       "--nulls", "ignore", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["skipped"] == {"y is null": 1, "a is null": 1, "b is null": 1, "w is null": 1}
+    assert [row["n"] for row in found["results"]] == [1, 1]
+
+
+@pytest.mark.parametrize("make", [
+    lambda y: pa.array(y.astype(np.int64)), lambda y: pa.array(y.astype(np.uint8)), lambda y: pa.array(y == 1),
+    lambda y: pa.array(y.astype(np.float16)), lambda y: pa.array([Decimal(int(v)) for v in y], pa.decimal128(5, 2)),
+    lambda y: pa.array(y).dictionary_encode(),
+], ids=["int64", "uint8", "bool", "float16", "decimal", "dictionary"])
+def test_numbers_of_every_type_are_read_as_they_are(write, make):
+    y = np.array([0, 1, 1, 0, 1.0])
+    found = score_file(write({"y": make(y), "f": y * 0.5}), "y", ["f"], "half_squared_error")
+    assert found["half_squared_error"].value == (0.125 * 3) / 5
+
+
+@pytest.mark.parametrize(("labels", "groups"), [
+    (pa.array(["b", "a", None, "a"]), ["(null)", "a", "b"]),
+    (pa.array(["b", "a", "b", "a"]).dictionary_encode(), ["a", "b"]),
+    (pa.array([True, None, False, True]), [False, True, "(null)"]),
+    (pa.array([10, 9, 10, 9], pa.int8()), [9, 10]),
+    (pa.array([19000, 19001, 19000, None], pa.date32()), ["(null)", "2022-01-08", "2022-01-09"]),
+], ids=["string", "dictionary", "bool", "int8", "date"])
+def test_groups_of_every_type(write, labels, groups):
+    path = write({"y": np.zeros(4), "f": np.ones(4), "g": labels})
+    scores = score_file(path, "y", ["f"], "half_squared_error", by="g")
+    assert [row.group for row in scores][1:] == groups
+    assert json.loads(json.dumps(scores.to_dict()))["by"] == "g"
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------
+
+
+COLUMNS = {"y": [1.0, 2.0, None], "f": [1.0, 2.0, 3.0], "neg": [1.0, -2.0, 3.0], "name": ["a", "b", "c"],
+           "when": pa.array([1, 2, 3], pa.timestamp("s")), "list": [[1.0], [2.0], [3.0]], "none": [None, None, None]}
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["-t", "y", "-p", "f"], "column 'y' is null in row 2 (counted from 0): pass --nulls ignore"),
+    (["-t", "f", "-p", "y"], "column 'y' is null in row 2"),
+    (["-t", "yy", "-p", "f"], "column 'yy' is not there; it has y, f, neg, name, when, list, none"),
+    (["-t", "f", "-p", "ff"], "column 'ff' is not there"),
+    (["-t", "f", "-p", "f", "--by", "gg"], "column 'gg' is not there"),
+    (["-t", "name", "-p", "f"], "column 'name' holds string, which cannot be scored: encode it as numbers first"),
+    (["-t", "when", "-p", "f"], "column 'when' holds timestamp[ms], which cannot be scored: subtract a reference date"),
+    (["-t", "f", "-p", "list"], "column 'list' holds list<element: double>, which cannot be scored: convert it"),
+    (["-t", "f", "-p", "f", "--by", "neg"], "column 'neg' holds double, which makes no groups"),
+    (["-t", "f", "-p", "f", "-w", "neg"], "neg[1] = -2.0: weights must be finite and not negative"),
+    (["-t", "f", "-p", "neg", "-l", "poisson_deviance"], "neg[1] = -2.0: poisson_deviance needs neg to be in (0, inf)"),
+    (["-t", "f", "-p", "none", "--nulls", "ignore"],
+     "no rows to score: it has 3, all of them taken out (none is null: 3)"),
+    (["-t", "f", "-p", "f", "-o", "no/such/place.txt"], "no/such/place.txt: cannot be written"),
+])
+def test_wrong_data_is_code_3_and_one_line(argv, message, write, capsys):
+    path = write(COLUMNS)
+    loss = [] if "-l" in argv else ["-l", "half_squared_error"]
+    code, out, err = run(capsys, "score", path, *argv, *loss)
+    assert (code, out) == (3, "")
+    assert err.startswith("fusedloss: " + ("" if "-o" in argv else f"{path}: "))
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("kind", "message"), [
+    ("missing", "there is no such file"), ("directory", "directory"), ("text", "not a Parquet file"),
+    ("cut", "not a Parquet file, or it is damaged or cut short"), ("empty", "not a Parquet file"),
+    ("damaged", "damaged"), ("no rows", "no rows to score: it has 0"),
+])
+def test_a_file_that_cannot_be_read_is_code_3(kind, message, write, tmp_path, capsys):
+    path = Path(write({"y": np.arange(5000.0), "f": np.arange(5000.0)}, use_dictionary=False))
+    content = path.read_bytes()
+    if kind == "missing":
+        path = tmp_path / "nothing.parquet"
+    elif kind == "directory":
+        path = tmp_path
+    elif kind == "text":
+        path.write_text("y,f\n1,2\n")
+    elif kind == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "damaged":
+        path.write_bytes(content[:20] + bytes(4000) + content[4020:])
+    elif kind == "no rows":
+        path = Path(write({"y": np.zeros(0), "f": np.zeros(0)}))
+    code, out, err = run(capsys, "score", path, "-t", "y", "-p", "f", "-l", "half_squared_error")
+    assert (code, out) == (3, "")
+    assert err.startswith(f"fusedloss: {path}: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+SCORE = ["score", FLIGHTS, "-t", "arr_delay", "-p", "linear"]
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    ([], "required: COMMAND"),
+    (["scores"], "invalid choice"),
+    ([*SCORE], "required: -l/--loss"),
+    ([*SCORE, "-l", "hubr"], "no loss is called 'hubr'; did you mean 'huber'"),
+    ([*SCORE, "-l", "huber:delta=-1"], "Huber: delta must be in (0, inf), found -1.0"),
+    ([*SCORE, "-l", "huber:delta=wide"], "Huber: delta must be a number, found 'wide'"),
+    ([*SCORE, "-l", "huber:width=1"], "there is no parameter 'width'"),
+    ([*SCORE, "-l", "huber", "-l", "huber"], "huber is given twice"),
+    ([*SCORE, "-l", "huber", "-p", "linear"], "linear is given twice"),
+    ([*SCORE, "-l", "huber", "--threads", "0"], "whole number of at least 1"),
+    ([*SCORE, "-l", "huber", "--nulls", "maybe"], "invalid choice"),
+    (["list", "--family", "wild"], "invalid choice"),
+    (["describe", "hubr"], "did you mean"),
+])
+def test_wrong_usage_is_code_2(argv, message, capsys):
+    code, out, err = run(capsys, *argv)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_without_pyarrow_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    code, out, err = run(capsys, *SCORE, "-l", "huber")
+    assert (code, out) == (3, "")
+    assert "pip install fusedloss[cli]" in err
+
+
+def test_ctrl_c_is_code_130_without_a_traceback(monkeypatch, capsys):
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fusedloss.scoring.files.score_file", stopped)
+    code, out, err = run(capsys, *SCORE, "-l", "huber")
+    assert (code, out, err) == (130, "", "\nfusedloss: stopped\n")
+
+
+def test_progress_goes_to_stderr(capsys):
+    plain = run(capsys, *DELAYS, "--no-progress", "--json")
+    code, out, err = run(capsys, *DELAYS, "--progress", "--json")
+    assert code == 0
+    assert plain[2] == ""
+    assert err.startswith("\r[##############################] 100%  84,292 of 84,292 rows")
+    assert err.endswith("\r\x1b[K")
+    assert json.loads(out)["results"] == json.loads(plain[1])["results"]
+
+
+# ---- other commands ----------------------------------------------------------------------------------------------
+
+
+def test_nothing_heavy_for_looking_things_up(run_python):
+    out = run_python("""
+        import sys
+        import fusedloss.cli
+        for command in (["list"], ["list", "--json"], ["describe", "huber"], ["cache"]):
+            assert fusedloss.cli.main(command) == 0
+        sys.exit([name for name in ("numba", "scipy", "pandas", "pyarrow") if name in sys.modules] or 0)
+        """)
+    assert "pseudo_huber" in out
+
+
+def test_python_m_and_closed_pipes(run_python):
+    done = run_python("""
+        import subprocess, sys
+        command = [sys.executable, "-m", "fusedloss"]
+        print(subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout)
+        print(subprocess.run([*command, "describe", "hubr"], capture_output=True, check=False).returncode)
+        reader = subprocess.Popen([*command, "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        reader.stdout.close()
+        print(reader.stderr.read().decode() or "quiet", reader.wait())
+        """)
+    assert done.split() == ["fusedloss", fl.__version__, "2", "quiet", "0"]
+
+
+def test_list_has_every_loss_in_every_format(capsys):
+    names = list_losses()
+    _, text, _ = run(capsys, "list")
+    _, markdown, _ = run(capsys, "list", "--format", "md")
+    _, plain, _ = run(capsys, "list", "--json")
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("  ")] == names
+    assert max(map(len, text.splitlines())) <= 100
+    rows = [line for line in markdown.splitlines() if line.startswith("| `") and "fl.get" not in line]
+    assert [row.split("`")[1] for row in rows] == names
+    assert all(row.replace("\\|", "").count("|") == 7 for row in rows)
+    assert [row["name"] for row in json.loads(plain)] == names
+    _, text, _ = run(capsys, "list", "--family", "quantile")
+    assert [line.split()[0] for line in text.splitlines()[1:]] == list_losses("quantile")
+
+
+def test_describe_says_all_there_is(capsys):
+    code, text, _ = run(capsys, "describe", "huber:delta=15")
+    assert code == 0
+    assert text.rstrip() == parse("huber:delta=15").describe()
+    for part in ("Huber: ", parse("huber").formula, "delta = 15 (default 1), in (0, inf)", "hessian, majorizer",
+                 "torch.nn.HuberLoss", "1964"):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 100
+    _, out, _ = run(capsys, "describe", "huber:delta=15", "--json")
+    assert json.loads(out) == describe.facts(parse("huber:delta=15"))
+
+
+@pytest.mark.parametrize("name", list_losses())
+def test_every_loss_is_described(name):
+    known = describe.facts(parse(name))
+    assert known["purpose"].endswith(".")
+    assert known["formula"]
+    assert known["family"]
+    assert name in known["get"]
+    json.dumps(known, allow_nan=False)
+
+
+def test_a_loss_without_docstring_is_described():
+    class Mine(fl.Elementwise):
+        c: float = 2.0
+
+        def value(self, y, f):
+            return self.c * (f - y) ** 2
+
+    text = Mine(3.0).describe()
+    assert text.startswith("Mine\n")
+    assert "c = 3 (default 2), any real number" in text
+
+
+def test_cache_and_doctor(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FUSEDLOSS_CACHE_DIR", str(tmp_path / "kernels"))
+    assert "made when" in run(capsys, "cache")[1]
+    cache.save("key", b"payload")
+    assert "1 kernels" in run(capsys, "cache", "info")[1]
+    code, out, err = run(capsys, "doctor")
+    assert (code, err) == (0, "")
+    for word in ("fusedloss", "numba", "threads", "executor", "cpu", str(tmp_path / "kernels")):
+        assert word in out
+    (tmp_path / "kernels").chmod(0o777)
+    assert "not used" in run(capsys, "cache")[1]
+    (tmp_path / "kernels").chmod(0o700)
+    assert run(capsys, "cache", "clear")[1] == "1 kernels deleted\n"
+    monkeypatch.setenv("FUSEDLOSS_CACHE_DIR", "")
+    assert "off" in run(capsys, "cache")[1]
