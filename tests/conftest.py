@@ -18,6 +18,8 @@ os.environ["OMP_WAIT_POLICY"] = "passive"  # a spinning neighbour costs every ot
 KEPT_CACHE = os.environ.get("FUSEDLOSS_TEST_CACHE")  # a directory to keep, for who runs the tests again and again
 if not IS_WORKER:
     os.environ["FUSEDLOSS_CACHE_DIR"] = KEPT_CACHE or tempfile.mkdtemp(prefix="fusedloss-tests-")  # mode 0700
+if "PYTHONPATH" in os.environ:  # scripts run in directories of their own
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
 for name in ("FUSEDLOSS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.pop(name, None)
 

@@ -13,7 +13,7 @@ import fusedloss as fl
 from fusedloss import cache, describe
 from fusedloss.cli import main
 from fusedloss.registry import list_losses, parse
-from fusedloss.scoring.files import PART, score_file
+from fusedloss.scoring.files import PART, _numbers, _parts, score_file
 from fusedloss.scoring.score import CHUNK
 
 pa = pytest.importorskip("pyarrow")
@@ -178,6 +178,19 @@ def test_a_file_in_parts_has_the_bits_of_arrays_in_memory(write):
     assert seen == [(PART, n), (n, n)]
 
 
+def test_batches_of_any_size_are_cut_into_whole_parts():
+    x = np.arange(1000, dtype=np.float32)
+    batches = [pa.record_batch({"x": pa.array(x[low: low + n], mask=x[low: low + n] % 7 == 0)})
+               for low, n in ((0, 1), (1, 99), (100, 0), (100, 650), (750, 250))]
+    tables = list(_parts(batches, 200))
+    assert [table.num_rows for table in tables] == [200] * 5
+    values, null = zip(*[_numbers(table["x"]) for table in tables], strict=True)
+    kept = ~np.concatenate(null)
+    assert np.array_equal(np.concatenate(values)[kept], x[kept])
+    assert np.array_equal(kept, x % 7 != 0)
+    assert [table.num_rows for table in _parts(batches, 333)] == [333, 333, 333, 1]
+
+
 def test_a_row_is_skipped_for_all_predictions_and_counted_once(write, capsys):
     path = write({"y": [1.0, None, 3.0, 4.0, 5.0], "a": [1.0, None, None, 4.0, 5.0], "b": [1.0, 1.0, 1.0, None, 1.0],
                   "w": [1, 1, 1, 1, None]})
@@ -284,7 +297,7 @@ SCORE = ["score", FLIGHTS, "-t", "arr_delay", "-p", "linear"]
     (["scores"], "invalid choice"),
     ([*SCORE], "required: -l/--loss"),
     ([*SCORE, "-l", "hubr"], "no loss is called 'hubr'; did you mean 'huber'"),
-    ([*SCORE, "-l", "huber:delta=-1"], "Huber: delta must be in (0, inf), found -1.0"),
+    ([*SCORE, "-l", "huber:delta=-1"], "Huber: delta must be in (0, inf)"),
     ([*SCORE, "-l", "huber:delta=wide"], "Huber: delta must be a number, found 'wide'"),
     ([*SCORE, "-l", "huber:width=1"], "there is no parameter 'width'"),
     ([*SCORE, "-l", "huber", "-l", "huber"], "huber is given twice"),

@@ -30,6 +30,7 @@ RANGES = {
     "log": ((0, 4), [0.7071, 1, 1.4142]),
     "log1p": ((-1, 3), [-0.2929, 0.4142, 1, -0.5]),
     "log1p_unit": ((0, 1), [1, 0.5]),
+    "log_ratio": ((-1 / 3, 1 / 3), [1 / 3, 0.1]),
     "log1pmx": ((-1, 3), [-0.2929, 0.4142, 1, -0.5]),
     "log1mexp": ((0, 4), [0.6931, 0.3466, 1, 36.7, 745.1, 103.9]),
     "sigmoid": ((-40, 40), [-708.4, -745.1, -87.3, -103.9, 36.7, 0]),
@@ -49,7 +50,7 @@ RANGES = {
     "pow": ((0, 4), [1, 0.7071, 1.4142]),
 }
 POSITIVE = {"exp_neg", "log", "log1p_unit", "log1mexp", "lgamma", "digamma", "sqrt", "pow"}
-LIMIT = {"sin": 1e5, "cos": 1e5, "log1p_unit": 1.0}
+LIMIT = {"sin": 1e5, "cos": 1e5, "log1p_unit": 1.0, "log_ratio": 1 / 3}
 LOWEST = {"log1p": -1, "log1pmx": -1, "erfcx": -26.6}
 NAMES = list(RANGES)
 

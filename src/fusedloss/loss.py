@@ -30,8 +30,8 @@ def choice(default: str, *others: str) -> Any:
 
 
 def snake_case(name: str) -> str:
-    """`SmoothL1` -> `smooth_l1`, `GANMinimax` -> `gan_minimax`, `LeastSquaresGAN` -> `least_squares_gan`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """`SmoothL1` -> `smooth_l1`, `LeastSquaresGAN` -> `least_squares_gan`, `GemanMcClure` -> `geman_mcclure`."""
+    return re.sub(r"(?<=[a-z0-9])(?<!Mc)(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _run(*args):

@@ -9,6 +9,7 @@ from .loss import Loss, snake_case
 from .losses import FAMILIES, MODULE_OF
 
 _CLASS_OF = {snake_case(name): name for name in MODULE_OF}
+_BY_LETTERS = {name.replace("_", ""): name for name in _CLASS_OF}
 
 
 def list_losses(family: str | None = None) -> list[str]:
@@ -22,7 +23,7 @@ def list_losses(family: str | None = None) -> list[str]:
 def get(name: str, **parameters) -> Loss:
     """A loss by name.
 
-    A bare name is ours in snake_case (`"pseudo_huber"`), or one of a few aliases that mean the same everywhere (`"mse"`,
+    A bare name is ours in snake_case (`"pseudo_huber"`; where the underscores are does not matter), or one of a few aliases that mean the same everywhere (`"mse"`,
     `"log_loss"`: probabilities, as scikit-learn means them). A name with the library in front (`"torch.huber_loss"`,
     `"sklearn.log_loss"`, `"xgboost.reg:tweedie"`) gives that library's exact number, its clipping included; parameters
     are then spelt as they are there.
@@ -32,8 +33,9 @@ def get(name: str, **parameters) -> Loss:
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a str such as 'huber', found {name!r}")
-    if name in _CLASS_OF:
-        return loss_class(name)(**parameters)
+    ours = _BY_LETTERS.get(name.replace("_", ""))
+    if ours:
+        return loss_class(ours)(**parameters)
     from .peers import ALIASES, PEERS
 
     factory = PEERS.get(name) or ALIASES.get(name)

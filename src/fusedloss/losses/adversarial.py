@@ -34,8 +34,8 @@ def _towards_real(mean):
 class GANMinimax(_Adversarial):
     r"""The original game: the discriminator's log-likelihood, which the generator minimises as it is.
 
-    Discriminator: -log(sigma(f)) for real, -log(1 - sigma(f)) for generated samples (BinaryCrossEntropy).
-    Generator: log(1 - sigma(f)) for generated samples, 0 for real ones.
+    `side="discriminator"`: -log(sigma(f)) for real, -log(1 - sigma(f)) for generated samples, BinaryCrossEntropy.
+    `side="generator"`: log(1 - sigma(f)) for generated samples, 0 for real ones.
 
     Domain: y 0 or 1, f any logit, infinite ones included. The generator's loss is negative, unbounded below, concave
     (Hessian -p (1 - p)), and its gradient vanishes where the discriminator is sure: see GANNonSaturating.
@@ -69,8 +69,8 @@ class GANMinimax(_Adversarial):
 class GANNonSaturating(_Adversarial):
     r"""GANMinimax with a generator that learns most where it is caught: it maximises log(sigma(f)).
 
-    Discriminator: -log(sigma(f)) for real, -log(1 - sigma(f)) for generated samples (BinaryCrossEntropy).
-    Generator: -log(sigma(f)) for generated samples, 0 for real ones.
+    `side="discriminator"`: -log(sigma(f)) for real, -log(1 - sigma(f)) for generated samples, BinaryCrossEntropy.
+    `side="generator"`: -log(sigma(f)) for generated samples, 0 for real ones.
 
     Domain: y 0 or 1, f any logit, infinite ones included. Hessian: p (1 - p), for the generator 0 where y = 1.
     Goodfellow et al., "Generative adversarial nets", NIPS 2014, section 3.
@@ -98,7 +98,8 @@ class GANNonSaturating(_Adversarial):
 class LeastSquaresGAN(_Adversarial):
     r"""Squared distance of the score to its target, 1 for real and 0 for generated: gradients that do not vanish.
 
-    Discriminator: (f - y)^2 / 2. Generator: (f - 1)^2 / 2 for generated samples, 0 for real ones.
+    `side="discriminator"`: (f - y)^2 / 2.
+    `side="generator"`: (f - 1)^2 / 2 for generated samples, 0 for real ones.
 
     Domain: y 0 or 1, f any real number. The paper's 0-1 coding (a = 0, b = c = 1) and its factor 1/2.
     Hessian: 1, for the generator 0 where y = 1.
@@ -126,8 +127,8 @@ class LeastSquaresGAN(_Adversarial):
 class HingeGAN(_Adversarial):
     r"""Hinge for the discriminator, which stops at scores beyond +-1; a linear generator. Common with spectral norms.
 
-    Discriminator: max(0, 1 - f) for real, max(0, 1 + f) for generated samples (Hinge).
-    Generator: -f for generated samples, 0 for real ones.
+    `side="discriminator"`: max(0, 1 - f) for real, max(0, 1 + f) for generated samples, Hinge.
+    `side="generator"`: -f for generated samples, 0 for real ones.
 
     Domain: y 0 or 1, f any real number. Gradient 0 at the corners; Hessian 0 everywhere.
     Lim and Ye, "Geometric GAN", arXiv:1705.02894, 2017.
@@ -157,7 +158,8 @@ class HingeGAN(_Adversarial):
 class WassersteinGAN(_Adversarial):
     r"""Difference of mean scores: the critic estimates the earth mover's distance of real and generated samples.
 
-    Discriminator (critic): -f for real, f for generated samples. Generator: -f for generated ones, 0 for real ones.
+    `side="discriminator"` (critic): -f for real, f for generated samples.
+    `side="generator"`: -f for generated samples, 0 for real ones.
 
     Domain: y 0 or 1, f any real number. Unbounded below: it needs a critic that is kept 1-Lipschitz (clipped weights,
     gradient penalty), which is the caller's. Hessian 0 everywhere.

@@ -254,7 +254,7 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
 
     @property
     def convex(self):
-        return self.gamma == 0
+        return self.gamma == 0 or not self.from_logits
 
     @property
     def positive_weight(self):

@@ -9,7 +9,7 @@ from math import inf, pi
 
 from ..domain import ABOVE_MINUS_ONE, NON_NEGATIVE, POSITIVE, Interval
 from ..loss import Elementwise, parameter
-from ..vecmath import copysign, cos, exp, expm1, expm1mx, fma, log1p, log1pmx, pow, sin, sqrt, where
+from ..vecmath import copysign, cos, exp, expm1, expm1mx, fma, log1p, log1pmx, log_ratio, pow, sin, sqrt, where
 
 __all__ = [
     "AbsoluteError", "AbsolutePercentageError", "Andrews", "Cauchy", "Charbonnier", "EpsilonInsensitive", "Fair",
@@ -301,21 +301,6 @@ class Charbonnier(Elementwise):
         return 1 / max(a, self.epsilon * sqrt(1 + v * v))
 
 
-def _log_ratio(s):
-    """log((1 + s) / (1 - s)) = 2 (s + s^3 / 3 + s^5 / 5 + ...) for 0 <= s <= 1/3, the series economised to 2^-57."""
-    z = s * s
-    p = fma(0.0811781577688380751, z, 0.0438342647999978)
-    p = fma(p, z, 0.0600386584254865634)
-    p = fma(p, z, 0.0665672074235300256)
-    p = fma(p, z, 0.0769280654101830273)
-    p = fma(p, z, 0.0909089394886715592)
-    p = fma(p, z, 0.111111113740682124)
-    p = fma(p, z, 0.14285714283401997)
-    p = fma(p, z, 0.200000000000078684)
-    p = fma(p, z, 0.333333333333333289)
-    return 2 * fma(s * z, p, s)
-
-
 class LogCosh(Elementwise):
     r"""Logarithm of the hyperbolic cosine: quadratic near zero, |r| - log 2 in the tails, all derivatives smooth.
 
@@ -343,7 +328,7 @@ class LogCosh(Elementwise):
         near = a < 1.3
         q = where(near, d * d, 2 + e)
         i = 1 / (q * (1 + e))
-        return where(near, 0.0, a - LN2) + _log_ratio(where(near, n * n, e) * ((1 + e) * i))
+        return where(near, 0.0, a - LN2) + log_ratio(where(near, n * n, e) * ((1 + e) * i))
 
     def gradient(self, y, f):
         a = abs(f - y)

@@ -15,10 +15,11 @@ from fractions import Fraction
 
 from . import tables
 
-__all__ = ["atan", "copysign", "cos", "digamma", "erf", "erfc", "erfcx", "exp", "exp_neg",
-           "expm1", "expm1mx", "fma", "lgamma",
-           "log", "log1mexp", "log1p", "log1p_unit", "log1pmx", "log_ndtr", "log_sigmoid", "pow", "sigmoid", "sin",
-           "softplus", "sqrt", "tanh", "where"]
+__all__ = [
+    "atan", "copysign", "cos", "digamma", "erf", "erfc", "erfcx", "exp", "exp_neg", "expm1", "expm1mx",
+    "fma", "lgamma", "log", "log1mexp", "log1p", "log1p_unit", "log1pmx", "log_ndtr", "log_ratio",
+    "log_sigmoid", "pow", "sigmoid", "sin", "softplus", "sqrt", "tanh", "where",
+]
 
 LARGEST_ANGLE = 1e5
 FAR = 1e12                                         # erfc is 0, even to mpmath's users
@@ -133,6 +134,12 @@ def log1p(x):
 def log1p_unit(x):
     """log(1 + x) for 0 <= x <= 1, cheaper than `log1p`. Undefined elsewhere. Error 1.9 / 1.9 ulp."""
     return math.log1p(x) if 0.0 <= x <= 1.0 else math.nan
+
+
+@_function(lambda mp, s: mp.log1p(s) - mp.log1p(-s))
+def log_ratio(s):
+    """log((1 + s) / (1 - s)) = 2 atanh(s) for |s| <= 1/3. Undefined elsewhere. Error 0.6 / 0.6 ulp."""
+    return 2.0 * math.atanh(s) if abs(s) <= 0.5 else math.nan
 
 
 def _log1pmx(mp, x):

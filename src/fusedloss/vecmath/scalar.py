@@ -298,10 +298,13 @@ def _sigmoid(m):
     short = _even_odd(m, "LOG_UNIT")
 
     @register
-    def log1p_unit(t):                                  # 2 s + s^3 P(s^2), 0 <= t <= 1: no work with exponents
-        s = t / (TWO + t)
+    def log_ratio(s):                                   # 2 s + s^3 P(s^2), |s| <= 1/3: no work with exponents
         z = s * s
         return fma(s * z, short(z), s + s)
+
+    @register
+    def log1p_unit(t):                                  # 0 <= t <= 1
+        return log_ratio(t / (TWO + t))
 
     @register
     def softplus(x):                                    # log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
@@ -334,7 +337,7 @@ def _sigmoid(m):
         e = fma(-r, low + l, fma(-r, d, -h) - l)
         return where(abs(x) > TINY, copysign(fma(e, ONE + r, r), x), x)
 
-    return log1p_unit, softplus, log_sigmoid, sigmoid, tanh
+    return log_ratio, log1p_unit, softplus, log_sigmoid, sigmoid, tanh
 
 
 def _power(m):

@@ -1,0 +1,176 @@
+"""The package as it is installed: what importing it loads, which names it has, what its documents say."""
+
+import ast
+import doctest
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fusedloss as fl
+from fusedloss.loss import snake_case
+from fusedloss.losses import FAMILIES, MODULE_OF
+
+PACKAGE = Path(fl.__file__).parent
+ROOT = Path(__file__).parent.parent
+OPTIONAL = {"scipy", "pandas", "pyarrow", "torch", "jax", "sklearn", "xgboost", "lightgbm", "catboost", "matplotlib", "mpmath",
+            "polars", "cupy", "tqdm"}
+
+
+@pytest.mark.process
+def test_import_loads_nothing_heavy(run_python):
+    """Neither Numba nor any optional library, nor NumPy; and making, comparing and describing losses needs none either."""
+    printed = run_python(f"""
+import sys
+import fusedloss as fl
+heavy = {sorted(OPTIONAL | {"numba", "llvmlite"})!r}
+print([name for name in heavy + ["numpy"] if name in sys.modules])
+losses = [fl.get(name) for name in fl.list_losses()]
+assert len(set(losses)) == len(losses)
+fl.Huber(delta=2.0).value(0.0, 1.0)
+print([name for name in heavy if name in sys.modules])
+import numpy as np
+fl.Huber()(0.0, np.ones(3))
+print([name for name in heavy if name in sys.modules])
+""")
+    assert printed.splitlines() == ["[]", "[]", "['llvmlite', 'numba']"]
+
+
+def imports_of(tree):
+    """(module, at top level?) of every import in a file."""
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module, id(node) in top
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_imports_an_optional_library_at_its_top(path):
+    for module, at_top in imports_of(ast.parse(path.read_text())):
+        assert not (at_top and module.split(".")[0] in OPTIONAL), module
+        if path.parent.name == "losses" or path.name in ("loss.py", "domain.py", "registry.py", "__init__.py"):
+            if path.parent.name not in ("vecmath", "kernels", "arrays", "scoring"):
+                assert not (at_top and module.split(".")[0] in ("numba", "numpy")), module
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_fastmath_and_no_numba_cache(path):
+    """Laws 5 and 9."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.keyword) and node.arg in ("fastmath", "cache"):
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+
+
+def test_public_names():
+    for name in ("Elementwise", "Loss", "get", "list_losses", "score", "Scores", *MODULE_OF):
+        assert getattr(fl, name) is not None
+        assert name in dir(fl)
+        assert name in fl.__all__
+    for method in ("elementwise", "grad", "value_and_grad", "param_grad", "grad_and_hess", "value_grad_hess", "init_score",
+                   "inverse_link", "describe", "__call__"):
+        assert getattr(fl.Loss, method).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        fl.no_such_name  # noqa: B018
+    assert re.fullmatch(r"\d+\.\d+\.\d+", fl.__version__)
+
+
+def test_every_public_class_is_in_the_catalogue():
+    import importlib
+
+    for family in FAMILIES:
+        module = importlib.import_module(f"fusedloss.losses.{family}")
+        assert set(module.__all__) == set(FAMILIES[family])
+
+
+@pytest.mark.parametrize(("name", "snake"), [
+    ("SmoothL1", "smooth_l1"), ("GANMinimax", "gan_minimax"), ("LeastSquaresGAN", "least_squares_gan"), ("Lq", "lq"),
+    ("BinaryPoly1", "binary_poly1"), ("HalfSquaredError", "half_squared_error"), ("WassersteinGAN", "wasserstein_gan"),
+    ("GemanMcClure", "geman_mc_clure"), ("PseudoHuber", "pseudo_huber")])
+def test_names_in_snake_case(name, snake):
+    assert snake_case(name) == snake
+    assert getattr(fl, name).name == snake
+    assert fl.get(snake) == getattr(fl, name)()
+
+
+def test_get_and_list():
+    names = fl.list_losses()
+    assert len(names) == len(set(names)) == len(MODULE_OF) == 56
+    for name in names:
+        assert fl.get(name).name == name
+    assert fl.get("huber", delta=1.35) == fl.Huber(delta=1.35)
+    assert [name for family in FAMILIES for name in fl.list_losses(family)] == names
+    with pytest.raises(ValueError, match="family must be one of 'regression'.*found 'other'"):
+        fl.list_losses("other")
+    with pytest.raises(ValueError, match="no loss is called 'hubber'; did you mean 'huber'"):
+        fl.get("hubber")
+    with pytest.raises(ValueError, match=r"no loss is called 'zzzzzz' \(fusedloss.list_losses"):
+        fl.get("zzzzzz")
+    with pytest.raises(TypeError, match="name must be a str such as 'huber', found 3"):
+        fl.get(3)
+    with pytest.raises(ValueError, match="Huber: delta must be"):
+        fl.get("huber", delta=-1)
+    with pytest.raises(TypeError, match="delte"):
+        fl.get("huber", delte=1)
+
+
+@pytest.mark.parametrize("name", fl.list_losses())
+def test_describe(name):
+    loss = fl.get(name)
+    text = loss.describe()
+    assert type(loss).__name__ in text
+    assert loss.formula in text
+    for peer in loss.peers:
+        assert peer in text
+
+
+def test_typed_and_versioned():
+    assert (PACKAGE / "py.typed").exists()
+    for method in ("value", "gradient"):
+        assert not hasattr(fl.Loss, method)  # formulas and array methods do not mix
+
+
+def test_docstrings_examples_work():
+    results = doctest.testmod(fl, verbose=False)
+    assert results.attempted >= 2
+    assert results.failed == 0
+
+
+README = ROOT / "README.md"
+
+
+@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
+def test_examples_of_the_readme_print_what_it_says(tmp_path, monkeypatch):
+    """Every `>>>` of the README, in order, in one namespace; numbers are compared as printed."""
+    monkeypatch.chdir(ROOT)
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    text = re.sub(r"^```.*$", "", README.read_text(), flags=re.M)
+    test = parser.get_doctest(text, {}, "README.md", str(README), 0)
+    assert test.examples, "the README has a 30-second example"
+    report = []
+    runner.run(test, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+@pytest.mark.process
+def test_without_the_compiler(run_python):
+    """NUMBA_DISABLE_JIT=1: the same library in plain Python, for debuggers and coverage."""
+    code = """
+import numpy as np
+import fusedloss as fl
+f, y, w = np.linspace(-2, 2, 200), np.arange(200) % 2, np.arange(200.0)
+for F in (np.float64, np.float32):
+    for loss in (fl.BinaryCrossEntropy(), fl.Huber(delta=0.5)):
+        value, grad, hess = loss.value_grad_hess(y, f.astype(F), w, mask=f > 1.9)
+        print(f"{value:.6f} {grad.sum():.5f} {hess.sum():.5f} {grad.dtype}")
+"""
+    assert run_python(code, NUMBA_DISABLE_JIT=1) == run_python(code)
+
+
+def test_python_version_is_one_that_is_supported():
+    assert sys.version_info >= (3, 11)
+    assert np.lib.NumpyVersion(np.__version__) >= "1.26.0"
