@@ -21,7 +21,7 @@ OPTIONAL = {"scipy", "pandas", "pyarrow", "torch", "jax", "sklearn", "xgboost", 
 
 @pytest.mark.process
 def test_import_loads_nothing_heavy(run_python):
-    """Neither Numba nor any optional library, nor NumPy; and making, comparing and describing losses needs none either."""
+    """Neither Numba nor any optional library, nor NumPy; and making and comparing losses needs none either."""
     printed = run_python(f"""
 import sys
 import fusedloss as fl
@@ -38,6 +38,9 @@ print([name for name in heavy if name in sys.modules])
     assert printed.splitlines() == ["[]", "[]", "['llvmlite', 'numba']"]
 
 
+LIGHT = [PACKAGE / name for name in ("__init__.py", "loss.py", "domain.py", "registry.py", "cache.py")]
+
+
 def imports_of(tree):
     """(module, at top level?) of every import in a file."""
     top = {id(node) for node in tree.body}
@@ -52,9 +55,8 @@ def imports_of(tree):
 def test_no_file_imports_an_optional_library_at_its_top(path):
     for module, at_top in imports_of(ast.parse(path.read_text())):
         assert not (at_top and module.split(".")[0] in OPTIONAL), module
-        if path.parent.name == "losses" or path.name in ("loss.py", "domain.py", "registry.py", "__init__.py"):
-            if path.parent.name not in ("vecmath", "kernels", "arrays", "scoring"):
-                assert not (at_top and module.split(".")[0] in ("numba", "numpy")), module
+        if path.parent.name == "losses" or path in LIGHT:
+            assert not (at_top and module.split(".")[0] in ("numba", "numpy")), module
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -71,8 +73,8 @@ def test_public_names():
         assert getattr(fl, name) is not None
         assert name in dir(fl)
         assert name in fl.__all__
-    for method in ("elementwise", "grad", "value_and_grad", "param_grad", "grad_and_hess", "value_grad_hess", "init_score",
-                   "inverse_link", "describe", "__call__"):
+    for method in ("__call__", "elementwise", "grad", "value_and_grad", "param_grad", "grad_and_hess",
+                   "value_grad_hess", "init_score", "inverse_link", "describe"):
         assert getattr(fl.Loss, method).__doc__
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         fl.no_such_name  # noqa: B018
@@ -90,7 +92,7 @@ def test_every_public_class_is_in_the_catalogue():
 @pytest.mark.parametrize(("name", "snake"), [
     ("SmoothL1", "smooth_l1"), ("GANMinimax", "gan_minimax"), ("LeastSquaresGAN", "least_squares_gan"), ("Lq", "lq"),
     ("BinaryPoly1", "binary_poly1"), ("HalfSquaredError", "half_squared_error"), ("WassersteinGAN", "wasserstein_gan"),
-    ("GemanMcClure", "geman_mc_clure"), ("PseudoHuber", "pseudo_huber")])
+    ("GemanMcClure", "geman_mcclure"), ("PseudoHuber", "pseudo_huber")])
 def test_names_in_snake_case(name, snake):
     assert snake_case(name) == snake
     assert getattr(fl, name).name == snake
@@ -104,7 +106,7 @@ def test_get_and_list():
         assert fl.get(name).name == name
     assert fl.get("huber", delta=1.35) == fl.Huber(delta=1.35)
     assert [name for family in FAMILIES for name in fl.list_losses(family)] == names
-    with pytest.raises(ValueError, match="family must be one of 'regression'.*found 'other'"):
+    with pytest.raises(ValueError, match=r"family must be one of 'regression'.*found 'other'"):
         fl.list_losses("other")
     with pytest.raises(ValueError, match="no loss is called 'hubber'; did you mean 'huber'"):
         fl.get("hubber")
@@ -121,11 +123,9 @@ def test_get_and_list():
 @pytest.mark.parametrize("name", fl.list_losses())
 def test_describe(name):
     loss = fl.get(name)
-    text = loss.describe()
-    assert type(loss).__name__ in text
-    assert loss.formula in text
-    for peer in loss.peers:
-        assert peer in text
+    text = "".join(loss.describe().split())  # lines are broken anywhere
+    for part in (type(loss).__name__, loss.formula, *loss.peers):
+        assert "".join(part.split()) in text
 
 
 def test_typed_and_versioned():
@@ -143,13 +143,14 @@ def test_docstrings_examples_work():
 README = ROOT / "README.md"
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not README.exists(), reason="there is no README yet")
 def test_examples_of_the_readme_print_what_it_says(tmp_path, monkeypatch):
     """Every `>>>` of the README, in order, in one namespace; numbers are compared as printed."""
     monkeypatch.chdir(ROOT)
-    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     text = re.sub(r"^```.*$", "", README.read_text(), flags=re.M)
-    test = parser.get_doctest(text, {}, "README.md", str(README), 0)
+    test = doctest.DocTestParser().get_doctest(text, {}, "README.md", str(README), 0)
     assert test.examples, "the README has a 30-second example"
     report = []
     runner.run(test, out=report.append)

@@ -130,6 +130,7 @@ POLYNOMIALS = {
     "EXP_NEG": (exp_neg, lambda r: r / mp.exp(r), -LN2_HALF, LN2_HALF, 9, 4),
     "LOG": (log, lambda z: z / 2, mpf(0), LOG_Z, 6, 2),
     "LOG_UNIT": (log, lambda z: z / 2, mpf(0), mpf(1) / 9, 10, 4),
+    "LOG_RATIO": (log, lambda z: z / 2, mpf(0), mpf(1) / 9, 8, 3),
     "POW_LOG": (pow_log, lambda z: z**2 / 2, mpf(0), LOG_Z, 7, 2),
     "ERF": (erf, one, mpf(0), ERF_SPLIT**2, 8, 4),
     "ERFCX": (erfcx, lambda u: 1 / erfcx(u), mpf(-1), U_MAX, 22, 10),

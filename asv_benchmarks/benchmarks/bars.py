@@ -79,7 +79,7 @@ def value_and_grad_over_triad(settings):
         for dtype in reversed(DTYPES):
             p = problem(example(name), settings.n, dtype)
             seconds = interleaved(settings.rounds, p.value_and_grad, p.triad)
-            yield Row(f"{p.loss!r} value_and_grad over triad", settings.conditions(dtype),
+            yield Row(f"{type(p.loss).__name__} value_and_grad over triad", settings.conditions(dtype),
                       per_sample(seconds, 0, settings.n), per_sample(seconds, 1, settings.n),
                       median_ratio(seconds), best_ratio(seconds), bars[dtype])
 

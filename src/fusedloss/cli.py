@@ -167,7 +167,7 @@ class _Progress:
 
     def __call__(self, done, total):
         now = time.monotonic()
-        self.first = self.first or (now, done)  # the first part also waited for the kernels: it says nothing of the rest
+        self.first = self.first or (now, done)  # the first part waited for the kernels, the rest do not
         if not self.shown or now - self.started < self.quiet:
             return
         passed, scored = now - self.first[0], done - self.first[1]

@@ -134,15 +134,15 @@ def _global_names(code):
 
 
 def _retyped(code, F):
-    """`code` with its number literals in the dtype `F`; integer exponents stay, for `x ** 2` is a multiplication."""
+    """`code` with its number literals in the dtype `F`. Integer exponents stay, for `x ** 2` is a multiplication, and
+    subscripts."""
     consts = [F(value) if type(value) is float else value for value in code.co_consts]
     raw = bytearray(code.co_code)
     instructions = list(dis.get_instructions(code))
-    for here, after in zip(instructions, instructions[1:] + [None]):
-        is_exponent = after is not None and after.opname == "BINARY_OP" and after.argrepr.startswith("**")
+    for here, after in zip(instructions, [*instructions[1:], None], strict=True):
         if here.opname not in ("LOAD_CONST", "LOAD_SMALL_INT", "RETURN_CONST") or type(here.argval) is not int:
             continue
-        if is_exponent:
+        if after is not None and (after.opname == "BINARY_SUBSCR" or after.argrepr in ("**", "**=", "[]")):
             continue
         consts.append(F(here.argval))
         if len(consts) > 256:

@@ -29,8 +29,8 @@ from .table import Difference, ScoreRow, Scores
 CHUNK = 16 * BLOCK
 PORTION = 4 * BLOCK
 
-CHUNKS_AT_ONCE = 64
-"""Chunks (4M samples in all) whose sums are held before they are added up, in their order."""
+CHUNKS_AT_ONCE = 32
+"""Chunks (2M samples in all) whose sums are held before they are added up, in their order."""
 
 NO_LABEL = "(null)"
 """The group of samples whose label is None or NaN. (A row's `group` None means everything.)"""
@@ -112,8 +112,9 @@ class Scorer:
         labels = by.codes if isinstance(by, Coded) else by
         if labels is not None and labels.shape != y.shape:
             raise ValueError(f"by has shape {labels.shape}; it must have the shape of y_true, {y.shape}")
+        codes = None if by is None else _codes(by, self.groups)
         preparing = time.perf_counter()
-        part = _Part(self, y, f, w, mask, by)
+        part = _Part(self, y, f, w, mask, codes)
         self.seconds_preparing += time.perf_counter() - preparing
         threads = drivers.choose("threads", y.size, self.n_threads)[1]
         starts = range(0, y.size, CHUNK)
@@ -243,9 +244,8 @@ def _quotient(a, weight):
 class _Part:
     """The arrays of one update, and how a chunk of them is computed."""
 
-    def __init__(self, scorer, y, f, w, mask, by):
-        self.scorer, self.y, self.f, self.w, self.mask = scorer, y, f, w, mask
-        self.codes = None if by is None else _codes(by, scorer.groups)
+    def __init__(self, scorer, y, f, w, mask, codes):
+        self.scorer, self.y, self.f, self.w, self.mask, self.codes = scorer, y, f, w, mask, codes
         w_dtype = None if w is None else w.dtype if w.dtype in PLAIN else np.dtype(np.float64)
         self.kernels, self.thetas = {}, {}
         for i, loss in enumerate(scorer.losses):
@@ -255,13 +255,13 @@ class _Part:
                                           mask=mask is not None, sums="value", v="value", g=None, h=None)
                 self.kernels[i, a] = request, compile.kernel(loss, request, "nogil")
                 self.thetas[i, a] = np.array(compile.split_parameters(loss)[0], F)
-        kinds = {F: compile.moments(compile.Moments(F, F, None, w_dtype, mask is not None, by is not None))
+        kinds = {F: compile.moments(compile.Moments(F, F, None, w_dtype, mask is not None, codes is not None))
                  for F in {request.F for request, _ in self.kernels.values()}}
         self.moments = {(a, None): kinds[self.kernels[0, a][0].F] for a in range(len(f))}
         for a, b in scorer.pairs:
             Fs = self.kernels[0, b][0].F, self.kernels[0, a][0].F
             self.moments[b, a] = compile.moments(
-                compile.Moments(Fs[0], *Fs, w_dtype, mask is not None, by is not None))
+                compile.Moments(Fs[0], *Fs, w_dtype, mask is not None, codes is not None))
 
     def chunk(self, start, stop):
         """The sums over samples start..stop."""

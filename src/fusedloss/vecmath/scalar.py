@@ -295,7 +295,7 @@ def _sigmoid(m):
     ZERO, ONE, TWO = F(0), F(1), F(2)
     TINY = F(2.0**-60)                                  # tanh x is x
 
-    short = _even_odd(m, "LOG_UNIT")
+    short = _even_odd(m, "LOG_RATIO")
 
     @register
     def log_ratio(s):                                   # 2 s + s^3 P(s^2), |s| <= 1/3: no work with exponents
