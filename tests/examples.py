@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
 
+import fusedloss as fl
+import mpmath as mp
 import numpy as np
 import sklearn.metrics
+from fusedloss.compile import attributes
+from fusedloss.domain import Labels
 from scipy import special, stats
 from scipy.special import xlogy
 from sklearn._loss import loss as sk
 from sklearn.linear_model import _sgd_fast as sgd
-
-import fusedloss as fl
-from fusedloss.compile import attributes
-from fusedloss.domain import Labels
 
 try:
     from statsmodels.genmod import families
@@ -104,7 +104,7 @@ def ends(domain, F):
     """Extreme members of a domain that the dtype F represents: its ends, the tiny, the huge, and infinities last."""
     if isinstance(domain, Labels):
         return np.array([0.0, 1.0])
-    tiny, huge = (1e-30, 1e30) if F == np.float32 else (1e-200, 1e200)
+    tiny, huge = (1e-30, 1e30) if np.float32 == F else (1e-200, 1e200)
     x = [0.0, tiny, 1e-8, 0.5, 1.0, 36.5, 745.0, 1e4, huge]
     x = np.array([*(-v for v in x[:0:-1]), *x, *(domain.low + np.array(x)), *(domain.high - np.array(x))])
     x = x.astype(F).astype(float)

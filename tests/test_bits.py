@@ -1,9 +1,8 @@
 """The same bits: over drivers, threads, layouts, subsets of outputs, chunks, and CPUs."""
 
+import fusedloss as fl
 import numpy as np
 import pytest
-
-import fusedloss as fl
 from fusedloss.kernels.cpu import BLOCK
 
 N = 40 * BLOCK + 77  # enough for two threads, and a part of a block at the end

@@ -5,14 +5,14 @@ import math
 import re
 import tracemalloc
 
+import fusedloss as fl
 import numpy as np
 import pytest
-from examples import EXAMPLES, formulas_of, interpreted
-
-import fusedloss as fl
 from fusedloss import compile as specialise
 from fusedloss.domain import Interval
 from fusedloss.vecmath import exp, log1p, sqrt, where
+
+from examples import EXAMPLES, interpreted
 
 NAN, INF = math.nan, math.inf
 DTYPES = pytest.mark.parametrize("F", [np.float64, np.float32], ids=["f64", "f32"])
@@ -96,7 +96,7 @@ def check_machine_code(kernel, F):
     libm = {name for name in called if re.match(r"(llvm\.)?(exp|log|pow|sin|cos|tan|erf|lgamma|tgamma|fmod|ldexp)", name)}
     assert not libm, f"calls of the mathematical library: {libm}"
     assert not {name for name in called if re.match(r"fma|llvm\.fma\.f80|llvm\.fmuladd", name)}
-    if F == np.float32:
+    if np.float32 == F:
         wide = [line.strip() for line in llvm.splitlines()
                 if re.search(r"\b(fpext|fptrunc|(fmul|fdiv|fsub|frem|fneg)\b[^=]*double|llvm\.fma\.\w*f64)", line)]
         assert not wide, wide[:3]
