@@ -299,7 +299,7 @@ SCORE = ["score", FLIGHTS, "-t", "arr_delay", "-p", "linear"]
     ([*SCORE, "-l", "hubr"], "no loss is called 'hubr'; did you mean 'huber'"),
     ([*SCORE, "-l", "huber:delta=-1"], "Huber: delta must be in (0, inf)"),
     ([*SCORE, "-l", "huber:delta=wide"], "Huber: delta must be a number, found 'wide'"),
-    ([*SCORE, "-l", "huber:width=1"], "there is no parameter 'width'"),
+    ([*SCORE, "-l", "huber:width=1"], "huber has no parameter 'width'"),
     ([*SCORE, "-l", "huber", "-l", "huber"], "huber is given twice"),
     ([*SCORE, "-l", "huber", "-p", "linear"], "linear is given twice"),
     ([*SCORE, "-l", "huber", "--threads", "0"], "whole number of at least 1"),

@@ -32,7 +32,7 @@ fl.Huber(delta=2.0).value(0.0, 1.0)
 print([name for name in heavy if name in sys.modules])
 import numpy as np
 fl.Huber()(0.0, np.ones(3))
-print([name for name in heavy if name in sys.modules])
+print([name for name in heavy if name in sys.modules and name != "scipy"])  # Numba itself looks for SciPy
 """)
     assert printed.splitlines() == ["[]", "[]", "['llvmlite', 'numba']"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -106,8 +105,7 @@ def _loss(text):
     try:
         parse(text)
     except ValueError as error:
-        message = re.sub(r"\w+\.__init__\(\) got an unexpected keyword argument", "there is no parameter", str(error))
-        raise argparse.ArgumentTypeError(message) from None
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 

@@ -65,19 +65,23 @@ def cpu_limit() -> int:
 
 def _cgroup_quota():
     """CPUs that the process's cgroup grants, None where it sets no limit."""
-    quotas = []
-    for path in _cgroup_files():
-        try:
-            with open(path) as file:
-                words = file.read().split()
-        except OSError:
-            continue
-        if path.endswith("cpu.max") and words[0] != "max":
-            quotas.append(int(words[0]) / int(words[1]))
-        elif path.endswith("cfs_quota_us") and int(words[0]) > 0:
-            with open(path.replace("quota", "period")) as file:
-                quotas.append(int(words[0]) / int(file.read()))
-    return min(quotas, default=None)
+    return min(filter(None, map(_quota_of, _cgroup_files())), default=None)
+
+
+def _quota_of(path):
+    """CPUs that one file of a cgroup grants, None for no limit or where it cannot be read (its group may be going away)."""
+    try:
+        words = _words(path)
+        if path.endswith("cpu.max"):
+            return None if words[0] == "max" else int(words[0]) / int(words[1])
+        return int(words[0]) / int(_words(path.replace("quota", "period"))[0]) if int(words[0]) > 0 else None
+    except (OSError, ValueError, IndexError, ZeroDivisionError):
+        return None
+
+
+def _words(path):
+    with open(path) as file:
+        return file.read().split()
 
 
 def _cgroup_files():

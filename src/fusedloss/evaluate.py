@@ -242,35 +242,36 @@ def _denominator(reduction, w, mask, f, n_threads, executor):
     return {"mean": total, "sum_over_batch_size": float(count)}.get(reduction, 1.0)
 
 
-def weight_sums(w, mask, n_threads=None, executor="serial"):
-    """The sum of the weights of each block, after checking them."""
+def weight_sums(w, mask, n_threads=None, executor="serial", name="sample_weight", offset=0):
+    """The sum of the weights of each block, after checking them; errors as in `domain_error`."""
     plan = _plan(_WEIGHT, "value", None, False, w.dtype, w.dtype, None, mask)
     partials = np.empty(((w.size + BLOCK - 1) // BLOCK, 2))
     _pass(plan, w, w, None, mask, plan.F(1.0), partials, None, None, None, n_threads, executor)
     if partials[:, 1].any() or not np.isfinite(partials[:, 0]).all():
-        raise _weight_error(w, mask)
+        raise _weight_error(w, mask, name, offset)
     return partials[:, 0]
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------
 
 
-def _weight_error(w, mask):
+def _weight_error(w, mask, name, offset):
     """The first weight that is negative, infinite or NaN."""
     def wrong(part, kept):
         return ~(part >= 0) | np.isinf(part) if kept is None else (~(part >= 0) | np.isinf(part)) & kept
 
     found = _first(wrong, w, None, mask)
     if found is None:
-        return ValueError("the sum of sample_weight overflows: divide the weights by their largest")
+        return ValueError(f"the sum of {name} overflows: divide the weights by their largest")
     index, value = found
-    return ValueError(f"sample_weight{_subscript(index, w.shape)} = {value!r}: weights must be finite and not negative; "
+    return ValueError(f"{name}{_subscript(index, w.shape, offset)} = {value!r}: weights must be finite and not negative; "
                       "to take a sample out give it weight 0 or mask it")
 
 
-def domain_error(loss, F, y, f, w, mask, offset=0):
-    """The first sample whose target or prediction the loss does not admit."""
-    for name, array, domain in (("y_true", y, loss.y_domain), ("y_pred", f, loss.pred_domain)):
+def domain_error(loss, F, y, f, w, mask, names=("y_true", "y_pred"), offset=0):
+    """The first sample whose target or prediction the loss does not admit, by the caller's names for them and counted
+    from `offset`."""
+    for name, array, domain in zip(names, (y, f), (loss.y_domain, loss.pred_domain), strict=True):
         def wrong(part, kept, domain=domain):
             outside = domain.outside(part.astype(F))
             return outside if kept is None else outside & kept
@@ -279,16 +280,16 @@ def domain_error(loss, F, y, f, w, mask, offset=0):
         if found:
             index, value = found
             return ValueError(f"{name}{_subscript(index, f.shape, offset)} = {value!r}: {loss.name} needs {name} to be {domain}; "
-                              f"{_remedy(name, value, domain, loss)}")
+                              f"{_remedy(array is y, name, value, domain, loss)}")
     raise AssertionError("a kernel reported a value outside the domain, and there is none")
 
 
-def _remedy(name, value, domain, loss):
-    if name == "y_true" and domain.low == 0.0 and domain.high == 1.0:
+def _remedy(is_target, name, value, domain, loss):
+    if is_target and domain.low == 0.0 and domain.high == 1.0:
         if value == -1:
-            return "for labels -1 and 1 pass (y_true + 1) / 2"
-        return "encode the two classes as 0 and 1, or compare: y_true == positive_class"
-    if name == "y_pred" and domain.high == 1.0 and hasattr(loss, "from_logits"):
+            return f"for labels -1 and 1 pass ({name} + 1) / 2"
+        return f"encode the two classes as 0 and 1, or compare: {name} == positive_class"
+    if not is_target and domain.high == 1.0 and hasattr(loss, "from_logits"):
         return "pass probabilities, or use from_logits=True for raw scores"
     return "correct the value, or take the sample out with mask= or a weight of 0"
 

@@ -193,8 +193,8 @@ class Peer:
     def __call__(self, **parameters) -> Loss:
         for name in parameters:
             if name not in self.takes:
-                known = ", ".join(self.takes) or "no parameters"
-                raise TypeError(f"unexpected parameter {name!r}; this loss takes {known}")
+                known = ", ".join(map(repr, self.takes)) or "none"
+                raise TypeError(f"there is no parameter {name!r}; this loss has {known}")
         cls = self.loss
         if isinstance(cls, str):
             cls = getattr(import_module(MODULE_OF[cls]), cls)

@@ -35,7 +35,11 @@ def get(name: str, **parameters) -> Loss:
         raise TypeError(f"name must be a str such as 'huber', found {name!r}")
     ours = _BY_LETTERS.get(name.replace("_", ""))
     if ours:
-        return loss_class(ours)(**parameters)
+        cls = loss_class(ours)
+        known = list(cls.__dataclass_fields__)
+        for wrong in (key for key in parameters if key not in known):
+            raise TypeError(f"{ours} has no parameter {wrong!r}; it has {', '.join(map(repr, known)) or 'none'}")
+        return cls(**parameters)
     from .peers import ALIASES, PEERS
 
     factory = PEERS.get(name) or ALIASES.get(name)

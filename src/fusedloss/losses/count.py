@@ -379,9 +379,12 @@ class TweedieDeviance(Elementwise):
 
     power: float = parameter(1.5, _TweediePowers())
     formula = "2 (y^(2-p)/((1-p)(2-p)) - y f^(1-p)/(1-p) + f^(2-p)/(2-p)),  p = power"
-    convex = False
     notes = "The prediction is the mean, not its logarithm (for that: Tweedie). scikit-learn's default power is 0."
     peers = ("sklearn.metrics.mean_tweedie_deviance", "torchmetrics TweedieDevianceScore")
+
+    @property
+    def convex(self):
+        return self.power in (0.0, 1.0)
 
     @property
     def y_domain(self):
@@ -421,12 +424,13 @@ class TweedieDeviance(Elementwise):
 
     def value(self, y, f):
         positive = y > 0.0
-        m = where(positive, y, abs(f))
-        z = _log_ratio(abs(f), m)
+        mu = where(f == 0.0, 1.0, abs(f))  # p = 0 admits f <= 0
+        m = where(positive, y, mu)
+        z = _log_ratio(mu, m)
         y_power = where(positive, pow(m, self.a), 0.0)
-        f_power = pow(abs(f), self.a)
-        i = 1.0 / f
-        y_f_power = where(y < f, f_power * (y * i), (f_power * i) * y)  # y f^(1-p)
+        f_power = pow(mu, self.a)
+        i = 1.0 / where(f == 0.0, 1.0, f)
+        y_f_power = where(abs(y) < f, f_power * (y * i), (f_power * i) * y)  # y f^(1-p)
         near = y_power * (expm1mx(self.a * z) * self.inverse_a - expm1mx(self.c * z) * self.inverse_c)
         # (f^(2-p) - y^(2-p)) / (2-p) and (y f^(1-p) - y^(2-p)) / (1-p): by expm1 where they would cancel
         first = where(positive & (abs(self.a * z) < 1.0),
@@ -440,7 +444,7 @@ class TweedieDeviance(Elementwise):
         return where(self.is_normal, (f - y) * (f - y), where(y == f, 0.0, 2.0 * half))
 
     def gradient(self, y, f):
-        i = 1.0 / f
+        i = 1.0 / where(f == 0.0, 1.0, f)
         power = pow(abs(f), self.c)
         r = f - y
         q = r * i
@@ -448,7 +452,7 @@ class TweedieDeviance(Elementwise):
         return 2.0 * where(self.is_normal | (r == 0.0), r, slope)
 
     def hessian(self, y, f):
-        i = 1.0 / f
+        i = 1.0 / where(f == 0.0, 1.0, f)
         power = pow(abs(f), self.c) * i
         ratio = self.c + self.power * (y * i)
         above = (power * i) * (self.c * f + self.power * y)  # the same where y / f overflows

@@ -55,6 +55,7 @@ class HalfSquaredError(Elementwise):
     l = r^2 / 2, with r = f - y.
 
     Domain: y and f any real number. Half of `SquaredError`. The minimising constant is the mean.
+    Gauss, "Theoria combinationis observationum erroribus minimis obnoxiae", 1823.
     """
 
     formula = "r²/2,  r = f - y"
@@ -85,6 +86,7 @@ class SquaredError(Elementwise):
 
     Domain: y and f any real number. Twice `HalfSquaredError`: gradient 2 r, Hessian 2. The minimising constant is the
     mean.
+    Gauss, "Theoria combinationis observationum erroribus minimis obnoxiae", 1823.
     """
 
     formula = "r²,  r = f - y"
@@ -117,6 +119,7 @@ class AbsoluteError(Elementwise):
     Domain: y and f any real number. At the kink r = 0 the gradient is the subgradient 0. The Hessian is 0 (almost
     everywhere). Equals 2 `Pinball(quantile=0.5)`. The minimising constant is the median. The majorizer 1 / |r| has no
     finite limit at r = 0 and is held at 1e30 there.
+    Laplace, "Théorie analytique des probabilités", 1812.
     """
 
     formula = "|r|,  r = f - y"
@@ -309,6 +312,7 @@ class LogCosh(Elementwise):
     Domain: y and f any real number. Curvature 1 at zero, slope 1 in the tails, where the Hessian 1 - tanh(r)^2 is
     positive but vanishes like 4 e^(-2|r|). Up to scale and constant the negative log-likelihood of hyperbolic secant
     errors.
+    Green, "Bayesian Reconstructions from Emission Tomography Data Using a Modified EM Algorithm", IEEE TMI 9, 1990.
     """
 
     formula = "log cosh r,  r = f - y"
@@ -804,6 +808,7 @@ class SquaredEpsilonInsensitive(Elementwise):
 
     Domain: y and f any real number. The Hessian is 2 outside the zone and 0 inside.
     `epsilon` (default 0.1), in units of y, is half the width of the zone; 0 gives `SquaredError`.
+    Vapnik, "The Nature of Statistical Learning Theory", 1995.
     """
 
     epsilon: float = parameter(0.1, NON_NEGATIVE)
@@ -820,7 +825,7 @@ class SquaredEpsilonInsensitive(Elementwise):
         return copysign(2 * t, f - y)
 
     def hessian(self, y, f):
-        return where(abs(f - y) > self.epsilon, 2.0, 0.0)
+        return where(abs(f - y) >= self.epsilon, 2.0, 0.0)
 
 
 # ---- asymmetric, and powers --------------------------------------------------------------------------------------
@@ -880,6 +885,7 @@ class Lq(Elementwise):
     Domain: y and f any real number. The gradient at r = 0 is 0. The Hessian q (q - 1) |r|^(q-2) is 0 for q = 1, and
     infinite at r = 0 for 1 < q < 2.
     `q` (default 1.5) is at least 1. q = 1 is `AbsoluteError`, q = 2 `SquaredError`.
+    Nyquist, "The Optimal Lp Norm Estimator in Linear Regression Models", Commun. Stat. Theory Methods 12, 1983.
     """
 
     q: float = parameter(1.5, AT_LEAST_ONE)
@@ -924,6 +930,7 @@ class SquaredLogError(Elementwise):
     Domain: y > -1 and f > -1, in the units of the target (no link). No factor 1/2: its mean is
     sklearn.metrics.mean_squared_log_error (which also refuses targets in (-1, 0)). Not convex: the Hessian
     2 (1 - d) / (1 + f)^2 is negative where d > 1.
+    Finney, "On the Distribution of a Variate Whose Logarithm is Normally Distributed", J. R. Stat. Soc. Suppl. 7, 1941.
     """
 
     formula = "(log(1 + f) - log(1 + y))²"
@@ -957,6 +964,7 @@ class AbsolutePercentageError(Elementwise):
     the Hessian is 0 everywhere. The minimising constant is a median with weights 1 / |y|. The majorizer has no finite
     limit at r = 0 and is held at 1e30 / max(|y|, epsilon) there.
     `epsilon` (default 2.2e-16, scikit-learn's), in units of y, is the smallest |y| that is divided by.
+    De Myttenaere et al., "Mean Absolute Percentage Error for regression models", Neurocomputing 192, 2016.
     """
 
     epsilon: float = parameter(EPS, POSITIVE)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import time
 from typing import NamedTuple
 
@@ -294,8 +293,8 @@ class _Part:
         kernel(self.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values[: high - low], None, None,
                0, len(sums), 1)
         if partials[:, 1].any():
-            error = domain_error(self.scorer.losses[i], request.F, y, f, w, mask)
-            raise self._error(error, low, y_pred=self.scorer.pred_names[a])
+            names = self.scorer.target, self.scorer.pred_names[a]
+            raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, names, self.scorer.rows + low)
         sums[:] = partials[:, 0]
 
     def _moments(self, state, column, i, a, b, values, w, mask, codes, is_first, n):
@@ -307,23 +306,21 @@ class _Part:
         self.moments[a, b](values[a][:n], None if b is None else values[b][:n], w, mask, codes, state.centers[column],
                            state.moments[column, 0, 1:], None if codes is None else state.moments[column, 1:])
 
-    def _error(self, error, low, y_pred="y_pred"):
-        """`error` about the samples from `low` on, with the caller's names and counted from the first sample of all."""
-        names = {"y_true": self.scorer.target, "y_pred": y_pred, "sample_weight": self.scorer.weight}
-        text = re.sub(r"\[(\d+)\]", lambda found: f"[{int(found[1]) + low + self.scorer.rows}]", str(error), count=1)
-        return type(error)(re.sub("|".join(names), lambda found: names[found[0]], text))
-
     def _weigh(self, state, w, mask, codes, low, n, blocks):
         """Add the counts and sums of the weights themselves."""
+        if w is None and mask is None:
+            state.weight_sums[blocks] = np.diff(np.append(np.arange(0, n, BLOCK), n))
+            of_one = np.array([1.0, 1.0, 1.0, 0.0])
+            state.weights[0] += n * of_one
+            if codes is not None:
+                state.weights[1:] += np.outer(np.bincount(codes, minlength=len(state.weights) - 1), of_one)
+            return
         kept = np.ones(n) if mask is None else (~mask).astype(np.float64)
         weights = kept if w is None else np.where(kept, w, 0.0)
         if w is None:
             state.weight_sums[blocks] = np.add.reduceat(kept, np.arange(0, n, BLOCK))
         else:
-            try:
-                state.weight_sums[blocks] = weight_sums(w, mask)
-            except ValueError as error:
-                raise self._error(error, low) from None
+            state.weight_sums[blocks] = weight_sums(w, mask, name=self.scorer.weight, offset=self.scorer.rows + low)
             kept = (weights != 0).astype(np.float64)
         sums = (kept, weights, weights * weights, 1 - kept)
         state.weights[0] += [x.sum() for x in sums]
@@ -333,9 +330,9 @@ class _Part:
 
 def label(loss: Loss) -> str:
     """A loss as the command line spells it, with the parameters that are not the defaults: `huber:delta=15`."""
-    given = [f"{name}={getattr(loss, name):g}" if isinstance(getattr(loss, name), float)
-             and not isinstance(getattr(loss, name), bool) else f"{name}={str(getattr(loss, name)).lower()}"
-             for name, spec in loss.__dataclass_fields__.items() if getattr(loss, name) != spec.default]
+    values = {name: getattr(loss, name) for name, spec in loss.__dataclass_fields__.items()
+              if getattr(loss, name) != spec.default}
+    given = [f"{name}={str(value).lower().removesuffix('.0')}" for name, value in values.items()]
     return loss.name + (":" + ",".join(given) if given else "")
 
 

@@ -197,6 +197,5 @@ def _time(scores, compiled):
     rate = f"{float(f'{scores.rows_read / running:.2g}'):,.0f} rows per second"
     if scores.seconds_preparing < 0.1 * scores.seconds:
         return f"{scores.seconds:.2g} s, {rate}"
-    what = "compile the kernels, which are kept for the next run" if compiled else "load the kernels"
-    return (f"{scores.seconds:.2g} s: {scores.seconds_preparing:.2g} s to {what}, "
-            f"and {running:.2g} s for the data, {rate}")
+    what = "compile the kernels (kept for the next run)" if compiled else "load the kernels"
+    return f"{scores.seconds:.2g} s: {scores.seconds_preparing:.2g} s to {what}, {running:.2g} s for the data, {rate}"
