@@ -403,6 +403,10 @@ class TweedieDeviance(Elementwise):
         return 1.0 - self.power
 
     @property
+    def e(self):
+        return -1.0 - self.power
+
+    @property
     def inverse_a(self):
         return 0.0 if self.a == 0.0 else 1.0 / self.a
 
@@ -455,7 +459,7 @@ class TweedieDeviance(Elementwise):
         i = 1.0 / where(f == 0.0, 1.0, f)
         power = pow(abs(f), self.c) * i
         ratio = self.c + self.power * (y * i)
-        above = (power * i) * (self.c * f + self.power * y)  # the same where y / f overflows
+        above = pow(abs(f), self.e) * (self.c * f + self.power * y)  # where y / f overflows or f^-p vanishes
         return 2.0 * where(self.is_normal, 1.0, where(abs(y) <= f, power * ratio, above))
 
     def optimum(self, mean):
