@@ -31,7 +31,7 @@ _ELSEWHERE = {
 }
 _SUBMODULES = ("cache", "domain", "vecmath")
 
-__all__ = [*_MODULE_OF, *_ELSEWHERE, *_SUBMODULES]  # noqa: PLE0604
+__all__ = [*_MODULE_OF, *_ELSEWHERE, *_SUBMODULES]
 
 
 def __getattr__(name):

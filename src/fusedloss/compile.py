@@ -13,8 +13,8 @@ import functools
 import hashlib
 import math
 import os
-import sys
 import pickle
+import sys
 import threading
 import types as python_types
 from collections import namedtuple
@@ -23,7 +23,7 @@ from importlib import resources
 import llvmlite
 import numba
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import caching, compiler, serialize
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime import rtsys
@@ -74,7 +74,7 @@ class _Formula:
         code = _retyped(function.__code__, F)
         known = {name: function.__globals__[name] for name in _global_names(function.__code__)
                  if name in function.__globals__}
-        cells = dict(zip(function.__code__.co_freevars, (c.cell_contents for c in function.__closure__ or ())))
+        cells = dict(zip(function.__code__.co_freevars, (c.cell_contents for c in function.__closure__ or ()), strict=True))
         converted = {name: self._convert(name, value, F) for name, value in (known | cells).items()}
         closure = tuple(python_types.CellType(converted[name]) for name in cells)
         clone = python_types.FunctionType(code, {"__name__": __name__} | {n: converted[n] for n in known},
@@ -240,14 +240,8 @@ def _outside(register, domain, F):
     low, high = F(domain.low), F(domain.high)
     if not hasattr(domain, "low_closed"):
         return register(lambda x: (x != low) & (x != high) & (x == x))
-    if not math.isinf(low) and not domain.low_closed:
-        below = register(lambda x: x <= low)
-    else:
-        below = register(lambda x: x < low)
-    if not math.isinf(high) and not domain.high_closed:
-        above = register(lambda x: x >= high)
-    else:
-        above = register(lambda x: x > high)
+    below = register((lambda x: x < low) if domain.low_closed or math.isinf(low) else (lambda x: x <= low))
+    above = register((lambda x: x > high) if domain.high_closed or math.isinf(high) else (lambda x: x >= high))
     return register(lambda x: below(x) | above(x))
 
 

@@ -7,7 +7,6 @@ Fortran-ordered, broadcast, float16, unaligned) is staged through buffers of a f
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 
@@ -87,7 +86,8 @@ class _Plan:
         self.loss = loss
         self.request = compile.Request(
             F=F, y=y_dtype if y_dtype in PLAIN else np.dtype(F),
-            w=w_dtype if w_dtype is None or w_dtype in PLAIN else np.dtype(F), mask=masked, sums=value if self.sums else None,
+            w=w_dtype if w_dtype is None or w_dtype in PLAIN else np.dtype(F), mask=masked,
+            sums=value if self.sums else None,
             v=value if wants_value and unreduced else None, g="gradient" if wants_gradient else None,
             h=_curvature(loss, hessian) if wants_hessian else None)
         for name in filter(None, (self.request.g, self.request.h)):
@@ -168,16 +168,16 @@ def _staged(plan, inputs, outputs, scale, partials, driver, first, last):
     size = STAGED_BLOCKS * BLOCK
     kernel = plan.kernel(driver)
     buffers = [None if a is None else np.empty(size, dtype) for a, dtype in
-               zip((*inputs, *outputs), (request.y, request.F, request.w, np.bool_, *[request.F] * 3))]
+               zip((*inputs, *outputs), (request.y, request.F, request.w, np.bool_, *[request.F] * 3), strict=True)]
     for block in range(first, last, STAGED_BLOCKS):
         end = min(last, block + STAGED_BLOCKS)
         start, stop = block * BLOCK, min(inputs[1].size, end * BLOCK)
         filled = [None if a is None else arrays.read(a, start, stop, buffer)
-                  for a, buffer in zip(inputs, buffers)]
+                  for a, buffer in zip(inputs, buffers[: len(inputs)], strict=True)]
         results = [None if buffer is None else buffer[: stop - start] for buffer in buffers[len(inputs):]]
         part = partials[block:end]
         kernel(plan.theta, *filled, scale, part, part if plan.sums else None, *results, 0, end - block, 1)
-        for a, result in zip(outputs, results):
+        for a, result in zip(outputs, results, strict=True):
             if a is not None:
                 arrays.write(a, start, stop, result)
 
@@ -279,8 +279,8 @@ def domain_error(loss, F, y, f, w, mask, names=("y_true", "y_pred"), offset=0):
         found = None if domain.everything else _first(wrong, array, w, mask)
         if found:
             index, value = found
-            return ValueError(f"{name}{_subscript(index, f.shape, offset)} = {value!r}: {loss.name} needs {name} to be {domain}; "
-                              f"{_remedy(array is y, name, value, domain, loss)}")
+            return ValueError(f"{name}{_subscript(index, f.shape, offset)} = {value!r}: {loss.name} needs {name} to be "
+                              f"{domain}; {_remedy(array is y, name, value, domain, loss)}")
     raise AssertionError("a kernel reported a value outside the domain, and there is none")
 
 

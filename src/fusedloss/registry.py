@@ -23,10 +23,10 @@ def list_losses(family: str | None = None) -> list[str]:
 def get(name: str, **parameters) -> Loss:
     """A loss by name.
 
-    A bare name is ours in snake_case (`"pseudo_huber"`; where the underscores are does not matter), or one of a few aliases that mean the same everywhere (`"mse"`,
-    `"log_loss"`: probabilities, as scikit-learn means them). A name with the library in front (`"torch.huber_loss"`,
-    `"sklearn.log_loss"`, `"xgboost.reg:tweedie"`) gives that library's exact number, its clipping included; parameters
-    are then spelt as they are there.
+    A bare name is ours in snake_case (`"pseudo_huber"`; where the underscores are does not matter), or one of a few
+    aliases that mean the same everywhere (`"mse"`, `"log_loss"`: probabilities, as scikit-learn means them). A name with
+    the library in front (`"torch.huber_loss"`, `"sklearn.log_loss"`, `"xgboost.reg:tweedie"`) gives that library's exact
+    number, its clipping included; parameters are then spelt as they are there.
 
     >>> get("huber", delta=1.35)
     Huber(delta=1.35)

@@ -92,24 +92,17 @@ def _address(a):
     return a.__array_interface__["data"][0], a.shape, a.strides, a.dtype
 
 
-def direct(a):
-    """`a` as a flat view that a kernel reads or writes in place, or None where it has to be staged block by block."""
-    if a.flags.c_contiguous and a.flags.aligned and a.dtype.itemsize != 2 or a.dtype.kind in "iu" and a.flags.c_contiguous:
-        return a.reshape(-1)
-    return None
-
-
 def read(a, start, stop, into):
     """Copy samples start..stop of `a`, in C order, to the front of `into`, converting them; the filled part."""
     part = into[: stop - start]
-    for (rows, target) in _pieces(a, start, stop, part):
+    for rows, target in _pieces(a, start, stop, part):
         np.copyto(target, rows, casting="unsafe")
     return part
 
 
 def write(a, start, stop, part):
     """Copy `part` to samples start..stop of `a`, in C order, converting them."""
-    for (rows, source) in _pieces(a, start, stop, part):
+    for rows, source in _pieces(a, start, stop, part):
         np.copyto(rows, source, casting="unsafe")
 
 
@@ -126,8 +119,7 @@ def _pieces(a, start, stop, flat):
     done = 0
     if offset:
         end = min(length, offset + stop - start)
-        for rows, part in _pieces(a[first], offset, end, flat[: end - offset]):
-            yield rows, part
+        yield from _pieces(a[first], offset, end, flat[: end - offset])
         done, first = end - offset, first + 1
     if last > first:
         size = (last - first) * length
