@@ -42,7 +42,7 @@ def test_drivers_and_threads(case, F, weighted):
 def test_which_outputs_are_asked_for(case, F):
     loss, y = LOSSES[case]
     f = F64.astype(F)
-    value, grad, hess = loss.value_grad_hess(y, f)
+    value, grad, _ = loss.value_grad_hess(y, f)
     assert bits(loss(y, f)) == bits(value)
     assert bits(loss.value_and_grad(y, f)) == bits((value, grad))
     assert bits(loss.grad(y, f)) == bits(grad)
@@ -99,7 +99,8 @@ rng = np.random.default_rng(1)
 n = 36 * 4096 + 5
 f, y, labels, counts = 4 * rng.normal(size=n), rng.normal(size=n), rng.integers(0, 2, n), rng.poisson(3, n)
 found = {}
-for loss, target in [(fl.PseudoHuber(), y), (fl.BinaryCrossEntropy(), labels), (fl.Probit(), labels), (fl.Tweedie(), counts)]:
+for loss, target in [(fl.PseudoHuber(), y), (fl.BinaryCrossEntropy(), labels), (fl.Probit(), labels),
+                     (fl.Tweedie(), counts)]:
     for F in (np.float64, np.float32):
         value, grad = loss.value_and_grad(target, f.astype(F))
         found[f"{loss.name} {F.__name__}"] = value.hex() + " " + hashlib.sha256(grad.tobytes()).hexdigest()[:16]

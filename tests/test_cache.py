@@ -276,8 +276,8 @@ class Mine(fl.Elementwise):
 
 print(json.dumps([Mine(c=2.0)(0.0, np.array([1.0, 3.0]), reduction="sum"), dict(fl.cache.stats)]))
 '''
-PLAIN = dict(imports="", constant="1.0", helper="2", docstring="A loss.", default="1.0", formula="self.c * f", helper_docstring="",
-             formula_docstring="of one sample")
+PLAIN = dict(imports="", constant="1.0", helper="2", docstring="A loss.", default="1.0", formula="self.c * f",
+             helper_docstring="", formula_docstring="of one sample")
 
 
 @process

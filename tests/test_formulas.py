@@ -291,9 +291,9 @@ def test_value_equals_the_independent_peer(example):
 def test_convex_is_said_where_it_is_true(example):
     """No chord lies below the value if it says convex; some chord does if it does not."""
     loss, rng = example.loss, np.random.default_rng(5)
-    (y, a), (_, b) = example.draw(rng, 600), example.draw(rng, 600)
+    (y, a), (_, b) = example.draw(rng, 300), example.draw(rng, 300)
     if loss.pred_domain.everything:
-        a, b = (x * 10.0 ** rng.uniform(-1, 2.5, 600) for x in (a, b))
+        a, b = (x * 10.0 ** rng.uniform(-1, 2.5, 300) for x in (a, b))
     close = b.copy()
     close[::2] = a[::2] + 0.1 * (b[::2] - a[::2])
     middle, low, high = (interpreted(loss, "value", y, x, np.float64) for x in (0.5 * (a + close), a, close))
@@ -342,7 +342,8 @@ def test_optimum_is_the_best_constant(example):
 @LOSSES
 def test_immutable_hashable_comparable_picklable(example):
     loss = example.loss
-    for twin in (pickle.loads(pickle.dumps(loss)), copy.copy(loss), copy.deepcopy(loss), eval(repr(loss), {type(loss).__name__: type(loss), "inf": INF})):
+    from_repr = eval(repr(loss), {type(loss).__name__: type(loss), "inf": INF})
+    for twin in (pickle.loads(pickle.dumps(loss)), copy.copy(loss), copy.deepcopy(loss), from_repr):
         assert twin == loss
         assert hash(twin) == hash(loss)
         assert type(twin) is type(loss)
@@ -381,6 +382,29 @@ def test_parameters_out_of_range_are_refused_by_name(cls):
         for value in wrong:
             with pytest.raises(ValueError, match=rf"{cls.__name__}: {field.name} must be .* found"):
                 cls(**{field.name: value})
+
+
+OUT_OF_RANGE = {
+    "Huber": dict(delta=(0, -1, INF)), "SmoothL1": dict(beta=(0, -1)), "PseudoHuber": dict(delta=(0, -1, INF)),
+    "Charbonnier": dict(epsilon=(0, -1)), "Fair": dict(c=(0, -1)), "Cauchy": dict(c=(0, -1)), "Welsch": dict(c=(0, -1)),
+    "GemanMcClure": dict(c=(0, -1)), "TukeyBiweight": dict(c=(0, -1)), "Andrews": dict(c=(0, -1)),
+    "GeneralRobust": dict(alpha=(2.1, INF, -INF), scale=(0, -1)), "EpsilonInsensitive": dict(epsilon=(-1e-9, INF)),
+    "SquaredEpsilonInsensitive": dict(epsilon=(-1,)), "Linex": dict(a=(0, INF)), "Lq": dict(q=(0.9, 0, INF)),
+    "Pinball": dict(quantile=(0, 1, -0.1, 90)), "SoftplusPinball": dict(quantile=(0, 1), smoothing=(0, -1)),
+    "ArctanPinball": dict(quantile=(0, 1), smoothing=(0,)), "HuberPinball": dict(quantile=(0, 1), delta=(0,)),
+    "Expectile": dict(quantile=(0, 1)), "BinaryCrossEntropy": dict(pos_weight=(0, -1, INF), label_smoothing=(-0.1, 1.1)),
+    "BinaryFocal": dict(gamma=(-0.1, INF), alpha=(-0.1, 1.1)), "BinaryGeneralizedCrossEntropy": dict(q=(-0.1, 1.1)),
+    "SmoothedHinge": dict(gamma=(0, -1)), "Tweedie": dict(power=(0.9, 2.1)), "NegativeBinomial": dict(alpha=(0, -1)),
+    "TweedieDeviance": dict(power=(0.5, 0.1, 0.9, INF)), "HingeGAN": dict(side=("critic", None)),
+}
+"""Said again, for a class cannot know that its own range is wrong."""
+
+
+@pytest.mark.parametrize(("name", "parameter", "value"), [(name, parameter, value) for name, wrong in OUT_OF_RANGE.items()
+                                                          for parameter, values in wrong.items() for value in values])
+def test_these_parameters_are_refused(name, parameter, value):
+    with pytest.raises(ValueError, match=rf"{name}: {parameter} must .*found {re.escape(repr(value))}"):
+        getattr(fl, name)(**{parameter: value})
 
 
 def outside(domain):

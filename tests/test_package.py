@@ -14,8 +14,8 @@ from fusedloss.losses import FAMILIES, MODULE_OF
 
 PACKAGE = Path(fl.__file__).parent
 ROOT = Path(__file__).parent.parent
-OPTIONAL = {"scipy", "pandas", "pyarrow", "torch", "jax", "sklearn", "xgboost", "lightgbm", "catboost", "matplotlib", "mpmath",
-            "polars", "cupy", "tqdm"}
+OPTIONAL = {"scipy", "pandas", "pyarrow", "torch", "jax", "sklearn", "xgboost", "lightgbm", "catboost", "matplotlib",
+            "mpmath", "polars", "cupy", "tqdm"}
 
 
 @pytest.mark.process

@@ -19,7 +19,8 @@ from fusedloss.vecmath.scalar import build
 
 INF, NAN = math.inf, math.nan
 FORMATS = [np.float64, np.float32]
-POW_EXPONENTS = [1.7, -0.3, 0.5, 2.0, 37.0, -150.0, 1e-3, 3e6, 1e15]
+EXPONENTS = {"pow1p": [-0.5, 0.5, 1.7, -3.0, 9.5]}
+EXPONENTS["pow"] = [1.7, -0.3, 0.5, 2.0, 37.0, -150.0, 1e-3, 3e6, 1e15]
 
 # name: linear range, edges; the bounds are those of the docstrings
 RANGES = {
@@ -48,8 +49,9 @@ RANGES = {
     "cos": ((-30, 30), [math.pi * k / 4 for k in (1, 2, 3, 4, 101, 12733, 127322)]),
     "atan": ((-4, 4), [0.41421, 2.41421, 1, 1e16]),
     "pow": ((0, 4), [1, 0.7071, 1.4142]),
+    "pow1p": ((0, 4), [1, 0.4142]),
 }
-POSITIVE = {"exp_neg", "log", "log1p_unit", "log1mexp", "lgamma", "digamma", "sqrt", "pow"}
+POSITIVE = {"exp_neg", "log", "log1p_unit", "log1mexp", "lgamma", "digamma", "sqrt", "pow", "pow1p"}
 LIMIT = {"sin": 1e5, "cos": 1e5, "log1p_unit": 1.0, "log_ratio": 1 / 3}
 LOWEST = {"log1p": -1, "log1pmx": -1, "erfcx": -26.6}
 NAMES = list(RANGES)
@@ -66,7 +68,7 @@ def compiled(name, F):
     """o[i] = f(x[i]) with a sum beside it and flags that must not reach the inside of f."""
     f = getattr(build(F), name)
     kernel = njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-    if name == "pow":
+    if name in EXPONENTS:
         @kernel
         def run(x, o, y):
             s = y - y
@@ -134,7 +136,7 @@ def ulps(got, reference, low=0.0):
 def by_mpmath(name, x, y=1.7):
     """The exact values: rounded, and the rest in units of the last place."""
     f = getattr(vecmath, name)
-    arguments = (mpf(y),) if name == "pow" else ()
+    arguments = (mpf(y),) if name in EXPONENTS else ()
     with mp.workdps(45):
         exact = [f(mpf(v), *arguments) for v in x.tolist()]
         high = np.array([float(v) for v in exact])
@@ -146,7 +148,7 @@ def by_mpmath(name, x, y=1.7):
 @pytest.mark.parametrize("name", NAMES)
 def test_float64_against_mpmath(name):
     worst = 0
-    exponents = POW_EXPONENTS if name == "pow" else [1.0]
+    exponents = EXPONENTS.get(name, [1.0])
     x = points(name, np.float64, 6000 // len(exponents))
     for y in exponents:
         error = ulps(evaluate(name, x, y), *by_mpmath(name, x, y))
@@ -158,7 +160,7 @@ def test_float64_against_mpmath(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_against_float64(name):
     worst = 0
-    exponents = POW_EXPONENTS if name == "pow" else [1.0]
+    exponents = EXPONENTS.get(name, [1.0])
     x = points(name, np.float32, 200_000 // len(exponents))
     for y in exponents:
         error = ulps(evaluate(name, x, y), evaluate(name, x.astype(np.float64), np.float32(y)))
@@ -221,7 +223,7 @@ def test_pow_special_values(F):
 @pytest.mark.parametrize("name", NAMES)
 def test_stubs_agree_with_compiled_code(name, F):
     x = points(name, F, 900)
-    arguments = (F(1.7),) if name == "pow" else ()
+    arguments = (F(1.7),) if name in EXPONENTS else ()
     f = getattr(vecmath, name)
     stub = [f(v, *arguments) for v in x]
     assert all(type(v) is (np.float32 if F is np.float32 else float) for v in stub)
@@ -231,7 +233,7 @@ def test_stubs_agree_with_compiled_code(name, F):
 @pytest.mark.parametrize("name", NAMES)
 def test_stubs_against_mpmath(name):
     x = points(name, np.float64, 900)
-    arguments = (1.7,) if name == "pow" else ()
+    arguments = (1.7,) if name in EXPONENTS else ()
     stub = np.array([getattr(vecmath, name)(v, *arguments) for v in x.tolist()])
     error = ulps(stub, *by_mpmath(name, x))
     print(name, error.max(), x[error.argmax()])

@@ -50,7 +50,7 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
     plan = _plan(loss, what, hessian, reduction == "none", f.dtype, y.dtype, w, mask_array)
     denominator = 1.0 if reduction in ("sum", "none") else float(n)
     if w is not None or mask_array is not None:
-        denominator = _denominator(reduction, w, mask_array, f, n_threads, executor)
+        denominator = _denominator(reduction, w, mask_array, f, plan.F, n_threads, executor)
     if out is None:
         v, g, h = [np.empty(f.shape, plan.result) if wanted else None for wanted in plan.outputs]
     else:
@@ -233,23 +233,45 @@ class _Weight(Elementwise):
 _WEIGHT = _Weight()
 
 
-def _denominator(reduction, w, mask, f, n_threads, executor):
+def _denominator(reduction, w, mask, f, F, n_threads, executor):
     """What the reduction divides by, from one read of weights and mask; checks the weights for every reduction."""
     count = f.size if mask is None else f.size - int(np.count_nonzero(mask))
     total = float(count)
     if w is not None:
-        total = ordered_sum(weight_sums(w, mask, n_threads, executor))
+        total = ordered_sum(weight_sums(w, mask, F, n_threads, executor))
     return {"mean": total, "sum_over_batch_size": float(count)}.get(reduction, 1.0)
 
 
-def weight_sums(w, mask, n_threads=None, executor="serial", name="sample_weight", offset=0):
-    """The sum of the weights of each block, after checking them; errors as in `domain_error`."""
+def weight_sums(w, mask, F, n_threads=None, executor="serial", name="sample_weight", offset=0):
+    """The sum of the weights of each block as the kernels for `F` see them, after checking them; errors as in
+    `domain_error`."""
+    if np.dtype(F).itemsize < np.dtype(arrays.COMPUTED_IN.get(w.dtype, np.float64)).itemsize:
+        return _narrowed_weight_sums(w, mask, F, name, offset)
     plan = _plan(_WEIGHT, "value", None, False, w.dtype, w.dtype, None, mask)
     partials = np.empty(((w.size + BLOCK - 1) // BLOCK, 2))
     _pass(plan, w, w, None, mask, plan.F(1.0), partials, None, None, None, n_threads, executor)
     if partials[:, 1].any() or not np.isfinite(partials[:, 0]).all():
         raise _weight_error(w, mask, name, offset)
     return partials[:, 0]
+
+
+def _narrowed_weight_sums(w, mask, F, name, offset):
+    """The same for weights that lose digits in `F`: a mean divides by what its samples were multiplied with."""
+    sums, size = [np.zeros(0)], STAGED_BLOCKS * BLOCK
+    for start in range(0, w.size, size):
+        stop = min(w.size, start + size)
+        part = arrays.read(w, start, stop, np.empty(stop - start, np.float64))
+        shown = None if mask is None else arrays.read(mask, start, stop, np.empty(stop - start, np.bool_))
+        kept = np.ones(part.size, np.bool_) if shown is None else ~shown
+        with np.errstate(over="ignore"):
+            narrow = part.astype(F)
+        lost = np.flatnonzero(kept & np.isfinite(part) & ((narrow == 0) != (part == 0) | np.isinf(narrow)))
+        if lost.size:
+            where = _subscript(start + int(lost[0]), w.shape, offset)
+            raise ValueError(f"{name}{where} = {part[lost[0]].item()!r}: this is {narrow[lost[0]]} in the dtype of y_pred, "
+                             f"{np.dtype(F)}: divide the weights by their largest, or pass float64 predictions")
+        sums.append(weight_sums(narrow, shown, F, name=name, offset=offset + start))
+    return np.concatenate(sums)
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------

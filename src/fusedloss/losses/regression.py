@@ -9,7 +9,7 @@ from math import inf, pi
 
 from ..domain import ABOVE_MINUS_ONE, NON_NEGATIVE, POSITIVE, Interval
 from ..loss import Elementwise, parameter
-from ..vecmath import copysign, cos, exp, expm1, expm1mx, fma, log1p, log1pmx, log_ratio, pow, sin, sqrt, where
+from ..vecmath import copysign, cos, exp, expm1, expm1mx, fma, log1p, log1pmx, log_ratio, pow, pow1p, sin, sqrt, where
 
 __all__ = [
     "AbsoluteError", "AbsolutePercentageError", "Andrews", "Cauchy", "Charbonnier", "EpsilonInsensitive", "Fair",
@@ -603,7 +603,7 @@ class Andrews(Elementwise):
 def _power(v, h):
     """(1 + v^2)^h for v >= 0, also where v^2 overflows."""
     far = v > 1e18
-    return pow(where(far, v, 1 + v * v), where(far, 2 * h, h))
+    return pow1p(where(far, v, v * v), where(far, 2 * h, h))
 
 
 def _expm1mx_near(x):
@@ -663,10 +663,6 @@ class GeneralRobust(Elementwise):
         return (self.alpha - 2) / 2
 
     @property
-    def steep(self):
-        return self.alpha < -8
-
-    @property
     def inverse(self):
         return 1 / self.scale
 
@@ -682,16 +678,16 @@ class GeneralRobust(Elementwise):
     def slope_at_infinity(self):
         return 0.0 if self.alpha < 1 else self.inverse if self.alpha == 1 else inf
 
-    # v = |u| / sqrt(b) and w = (1 + v^2)^(alpha/2 - 1), which is the weight psi(r) / r times scale^2. A power keeps
-    # its relative accuracy where the exponential of a logarithm loses it; for large -alpha (`steep`) 1 + v^2 loses
-    # v^2, and it is the other way round. The formula cancels for small exponents x = alpha L / 2, L = log(1 + v^2):
+    # v = |u| / sqrt(b) and w = (1 + v^2)^(alpha/2 - 1), which is the weight psi(r) / r times scale^2. The
+    # exponential of a logarithm loses digits where the exponent is large, a power of 1 + v^2 where v^2 is small: pow1p
+    # loses neither. The formula cancels for small exponents x = alpha L / 2, L = log(1 + v^2):
     # there it is b / alpha (e^x - 1) = b L / 2 + b / alpha (e^x - 1 - x), also right at and around alpha = 0; with
     # alpha = 2 as with any other (1 + v^2)^(alpha / 2) = w + v^2 w.
 
     def value(self, y, f):
         v = abs(f - y) * self.inverse_width
         L = _log1p_square(v)
-        w = exp(self.power * L) if self.steep else _power(v, self.power)
+        w = _power(v, self.power)
         x = 0.5 * self.alpha * L
         near = 0.5 * self.b * L + self.b_over_alpha * _expm1mx_near(x)
         far = self.b_over_alpha * (w + v * w * v - 1)
@@ -699,25 +695,25 @@ class GeneralRobust(Elementwise):
 
     def gradient(self, y, f):
         v = abs(f - y) * self.inverse_width
-        w = exp(self.power * _log1p_square(v)) if self.steep else _power(v, self.power)
+        w = _power(v, self.power)
         return where(v < inf, (f - y) * self.inverse * w * self.inverse, copysign(self.slope_at_infinity, f - y))
 
     def hessian(self, y, f):
         v = abs(f - y) * self.inverse_width
-        w = exp(self.power * _log1p_square(v)) if self.steep else _power(v, self.power)
+        w = _power(v, self.power)
         z = min(v * v, 1e36)
         return self.inverse * self.inverse * _faded((1 + (self.alpha - 1) * z) / (1 + z), w)
 
     def majorizer(self, y, f):
         v = abs(f - y) * self.inverse_width
-        w = exp(self.power * _log1p_square(v)) if self.steep else _power(v, self.power)
+        w = _power(v, self.power)
         return self.inverse * self.inverse * w
 
     def gradient_scale(self, y, f):
         """-(u^2 w) / scale; far out 0 for alpha < 0, -2 / scale for alpha = 0 and -inf above."""
         v = abs(f - y) * self.inverse_width
         u = abs(f - y) * self.inverse
-        w = exp(self.power * _log1p_square(v)) if self.steep else _power(v, self.power)
+        w = _power(v, self.power)
         return -self.inverse * where(v < inf, u * w * u, self.elasticity_at_infinity)
 
     @property

@@ -245,7 +245,10 @@ class _Part:
 
     def __init__(self, scorer, y, f, w, mask, codes):
         self.scorer, self.y, self.f, self.w, self.mask, self.codes = scorer, y, f, w, mask, codes
-        w_dtype = None if w is None else w.dtype if w.dtype in PLAIN else np.dtype(np.float64)
+        self.weight_type = min((arrays.COMPUTED_IN.get(pred.dtype, np.float64) for pred in f),
+                               key=lambda F: np.dtype(F).itemsize)
+        """Weights are rounded to the narrowest prediction's dtype, in products and in sums of weights alike."""
+        w_dtype = None if w is None else np.dtype(self.weight_type)
         self.kernels, self.thetas = {}, {}
         for i, loss in enumerate(scorer.losses):
             for a, pred in enumerate(f):
@@ -272,24 +275,25 @@ class _Part:
         values = [np.empty(PORTION, self.kernels[0, a][0].F) for a in range(n_preds)]
         for low in range(start, stop, PORTION):
             high = min(stop, low + PORTION)
-            section = _section(self.w, low, high), _section(self.mask, low, high), _section(self.codes, low, high)
+            with np.errstate(over="ignore"):  # weight_sums says which
+                weights = _section(self.w, low, high, self.weight_type)
+            section = weights, _section(self.mask, low, high), _section(self.codes, low, high)
             blocks = slice((low - start) // BLOCK, -(-(high - start) // BLOCK))
-            self._weigh(state, *section, low, high - low, blocks)
+            self._weigh(state, *section, low, high, blocks)
             for i in range(n_losses):
                 for a in range(n_preds):
-                    self._values(i, a, low, high, values[a], state.sums[i, a, blocks])
+                    self._values(i, a, low, high, *section[:2], values[a], state.sums[i, a, blocks])
                     self._moments(state, i * n_preds + a, i, a, None, values, *section, low == start, high - low)
                 for k, (a, b) in enumerate(scorer.pairs):
                     self._moments(state, singles + i * len(scorer.pairs) + k, i, b, a, values, *section,
                                   low == start, high - low)
         return state
 
-    def _values(self, i, a, low, high, values, sums):
+    def _values(self, i, a, low, high, w, mask, values, sums):
         """Fill `values` with w*l of samples low..high, and `sums` with its block sums."""
         request, kernel = self.kernels[i, a]
         partials = np.empty((len(sums), 2))
         y, f = _section(self.y, low, high, request.y), _section(self.f[a], low, high, request.F)
-        w, mask = _section(self.w, low, high, request.w), _section(self.mask, low, high)
         kernel(self.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values[: high - low], None, None,
                0, len(sums), 1)
         if partials[:, 1].any():
@@ -306,8 +310,9 @@ class _Part:
         self.moments[a, b](values[a][:n], None if b is None else values[b][:n], w, mask, codes, state.centers[column],
                            state.moments[column, 0, 1:], None if codes is None else state.moments[column, 1:])
 
-    def _weigh(self, state, w, mask, codes, low, n, blocks):
+    def _weigh(self, state, w, mask, codes, low, high, blocks):
         """Add the counts and sums of the weights themselves."""
+        n = high - low
         if w is None and mask is None:
             state.weight_sums[blocks] = np.diff(np.append(np.arange(0, n, BLOCK), n))
             of_one = np.array([1.0, 1.0, 1.0, 0.0])
@@ -320,7 +325,8 @@ class _Part:
         if w is None:
             state.weight_sums[blocks] = np.add.reduceat(kept, np.arange(0, n, BLOCK))
         else:
-            state.weight_sums[blocks] = weight_sums(w, mask, name=self.scorer.weight, offset=self.scorer.rows + low)
+            state.weight_sums[blocks] = weight_sums(
+                self.w[low:high], mask, self.weight_type, name=self.scorer.weight, offset=self.scorer.rows + low)
             kept = (weights != 0).astype(np.float64)
         sums = (kept, weights, weights * weights, 1 - kept)
         state.weights[0] += [x.sum() for x in sums]

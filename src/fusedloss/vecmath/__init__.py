@@ -18,7 +18,7 @@ from . import tables
 __all__ = [
     "atan", "copysign", "cos", "digamma", "erf", "erfc", "erfcx", "exp", "exp_neg", "expm1", "expm1mx",
     "fma", "lgamma", "log", "log1mexp", "log1p", "log1p_unit", "log1pmx", "log_ndtr", "log_ratio",
-    "log_sigmoid", "pow", "sigmoid", "sin", "softplus", "sqrt", "tanh", "where",
+    "log_sigmoid", "pow", "pow1p", "sigmoid", "sin", "softplus", "sqrt", "tanh", "where",
 ]
 
 LARGEST_ANGLE = 1e5
@@ -196,6 +196,18 @@ def pow(x, y):
         return -math.inf if x < 0.0 and _is_odd(y) else math.inf
     except ValueError:
         return math.nan if x != 0.0 else math.copysign(math.inf, x) if _is_odd(y) else math.inf
+
+
+def _pow1p(mp, x, y):
+    return mp.nan if not x >= 0 else mp.exp(y * mp.log1p(x)) if x < mp.inf else _pow(mp, x, y)
+
+
+@_function(_pow1p)
+def pow1p(x, y):
+    """(1 + x)^y for x >= 0, cheaper than `pow` beside log1p(x), and without losing a small x. Error 2.0 / 2.2 ulp for |y| < 10."""
+    if not 0.0 <= x < 1.0:
+        return pow(1.0 + x, y) if x > 0.0 else math.nan
+    return exp(y * math.log1p(x))
 
 
 @_function(lambda mp, x: mp.sqrt(x) if x >= 0 else mp.nan)

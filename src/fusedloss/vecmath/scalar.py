@@ -134,6 +134,12 @@ def _exponential(m):
         return n, h, l
 
     @register
+    def exp_of_sum(h, l):                               # e^(h + l), |l| far below 1
+        n, r, q = exp_parts(clamped(h, LOW, HIGH))
+        e = ONE + (r + q)
+        return scaled(fma(e, l, e), n)
+
+    @register
     def half_power(n):                                  # e^x may overflow where half of e^x - 1 does not
         return pow2(I(np.int32(n) - np.int32(1)))
 
@@ -185,7 +191,7 @@ def _exponential(m):
         result = TWO * (h + (h_low + fma(t, q, l)))
         return where(x < -HUGE, -x, where(x == x, result, x))
 
-    return scaled, clamped, pow2, exp_words, exp, exp_neg, expm1_words, expm1_and_exp, expm1, expm1mx
+    return scaled, clamped, pow2, exp_words, exp_of_sum, exp, exp_neg, expm1_words, expm1_and_exp, expm1, expm1mx
 
 
 def _logarithm(m):
@@ -343,7 +349,8 @@ def _sigmoid(m):
 def _power(m):
     """x^y = exp(y log x), log x in two words: an error of one word would be amplified up to 745 times."""
     F = m.F
-    fast_two_sum, two_product = m.fast_two_sum, m.two_product
+    fast_two_sum, two_sum, two_product, log_words = m.fast_two_sum, m.two_sum, m.two_product, m.log_words
+    exp_of_sum = m.exp_of_sum
     lifted, log_parts, exp_words, scaled, clamped = m.lifted, m.log_parts, m.exp_words, m.scaled, m.clamped
     register = _register(F)
     polynomial = _polynomial(m, "POW_LOG")
@@ -395,7 +402,17 @@ def _power(m):
         r = where((x == x) & (y == y), r, NAN)
         return where((y == ZERO) | (x == ONE) | ((a == ONE) & (abs(y) == INF)), ONE, r)
 
-    return pow,
+    @register
+    def pow1p(x, y):                                    # exp(y log1p(x)), the logarithm in two words as log1p has it
+        u, c = two_sum(ONE, x)
+        h, l = log_words(u, c)
+        h, l = fast_two_sum(h, l)
+        p, p_low = two_product(y, h)
+        p_low = fma(y, l, p_low)
+        r = exp_of_sum(p, where(abs(p) < SATURATED, p_low, ZERO))
+        return where(x < INF, r, where(x == x, where(y < ZERO, ZERO, where(y > ZERO, INF, ONE)), x))
+
+    return pow, pow1p
 
 
 def _error_function(m):
