@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
 
-import fusedloss as fl
 import mpmath as mp
 import numpy as np
 import sklearn.metrics
-from fusedloss.compile import attributes
-from fusedloss.domain import Labels
 from scipy import special, stats
 from scipy.special import xlogy
 from sklearn._loss import loss as sk
 from sklearn.linear_model import _sgd_fast as sgd
+
+import fusedloss as fl
+from fusedloss.compile import attributes
+from fusedloss.domain import Labels
 
 try:
     from statsmodels.genmod import families

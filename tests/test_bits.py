@@ -1,8 +1,9 @@
 """The same bits: over drivers, threads, layouts, subsets of outputs, chunks, and CPUs."""
 
-import fusedloss as fl
 import numpy as np
 import pytest
+
+import fusedloss as fl
 from fusedloss.kernels.cpu import BLOCK
 
 N = 40 * BLOCK + 77  # enough for two threads, and a part of a block at the end
@@ -82,6 +83,13 @@ def test_chunks_cut_on_block_boundaries(case):
             assert whole == float(sum(Fraction(value) for value, _ in parts))
         assert whole == pytest.approx(sum(value for value, _ in parts), rel=1e-15)
         assert np.concatenate([g for _, g in parts]).tobytes() == grad.tobytes()
+
+
+def test_partials_are_added_without_loss():
+    """1e16 and then forty times 1: added one after the other, the ones would vanish."""
+    f = np.zeros(41 * BLOCK)
+    f[::BLOCK] = [1e8, *[1.0] * 40]
+    assert fl.SquaredError()(0.0, f, reduction="sum") == 1e16 + 40
 
 
 def test_permuting_rows_permutes_gradients():

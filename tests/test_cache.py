@@ -8,9 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-import fusedloss as fl
 import numpy as np
 import pytest
+
+import fusedloss as fl
 from fusedloss import cache
 
 PACKAGE = Path(fl.__file__).parent

@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 
-import fusedloss as fl
 import numba
 import numpy as np
 import pytest
+
+import fusedloss as fl
 from fusedloss import drivers
 
 process = pytest.mark.process

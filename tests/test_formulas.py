@@ -7,16 +7,16 @@ import pickle
 import re
 from dataclasses import FrozenInstanceError, fields
 
-import fusedloss as fl
 import numpy as np
 import pytest
+from mpmath import mp, mpf
+
+import fusedloss as fl
+from examples import EXAMPLES, ends, formulas_of, interpreted, rounded
 from fusedloss.domain import Interval
 from fusedloss.loss import snake_case
 from fusedloss.losses import MODULE_OF
 from fusedloss.registry import loss_class
-from mpmath import mp, mpf
-
-from examples import EXAMPLES, ends, formulas_of, interpreted, rounded
 
 INF = math.inf
 BAR = {np.float64: 1e-13, np.float32: 1e-6}

@@ -6,14 +6,14 @@ import math
 import re
 import tracemalloc
 
-import fusedloss as fl
 import numpy as np
 import pytest
+
+import fusedloss as fl
+from examples import EXAMPLES, interpreted
 from fusedloss import compile as specialise
 from fusedloss.domain import Interval
 from fusedloss.vecmath import exp, log1p, sqrt, where
-
-from examples import EXAMPLES, interpreted
 
 NAN, INF = math.nan, math.inf
 DTYPES = pytest.mark.parametrize("F", [np.float64, np.float32], ids=["f64", "f32"])

@@ -6,9 +6,10 @@ import re
 import sys
 from pathlib import Path
 
-import fusedloss as fl
 import numpy as np
 import pytest
+
+import fusedloss as fl
 from fusedloss.loss import snake_case
 from fusedloss.losses import FAMILIES, MODULE_OF
 

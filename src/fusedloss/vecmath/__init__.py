@@ -204,7 +204,10 @@ def _pow1p(mp, x, y):
 
 @_function(_pow1p)
 def pow1p(x, y):
-    """(1 + x)^y for x >= 0, cheaper than `pow` beside log1p(x), and without losing a small x. Error 2.0 / 2.2 ulp for |y| < 10."""
+    """(1 + x)^y for x >= 0, cheaper than `pow` beside log1p(x), and without losing a small x.
+
+    Error 2.0 / 2.2 ulp for |y| < 10, and slowly more beyond.
+    """
     if not 0.0 <= x < 1.0:
         return pow(1.0 + x, y) if x > 0.0 else math.nan
     return exp(y * math.log1p(x))
