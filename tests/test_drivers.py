@@ -385,10 +385,11 @@ def test_calls_at_shutdown(run_python):
     printed = run_python(START + """
 import atexit
 class Late:
-    def __del__(self):
-        print("del", right())
+    def __del__(self, loss=loss, y=y, f=f, print=print):  # globals are gone by then
+        print("del", loss(y, f) > 1 and loss(y, f, executor="threads") > 1)
 late = Late()
 right()
+loss(y, f, executor="serial")  # the kernel that is wanted then; nothing can be compiled any more
 atexit.register(lambda: print("atexit", right()))
 """)
     assert printed.split() == ["atexit", "True", "del", "True"]

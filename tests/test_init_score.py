@@ -70,14 +70,14 @@ class Interpreted(init_score._Passes):
 
 
 def test_quantiles_are_numpys_median_and_the_middle_of_the_interval():
-    y = rng.normal(size=100)
+    y = rng.normal(size=60)
     assert fl.AbsoluteError().init_score(y) == np.median(y)
-    assert fl.AbsoluteError().init_score(y[:99]) == np.median(y[:99])
+    assert fl.AbsoluteError().init_score(y[:59]) == np.median(y[:59])
     assert fl.Pinball(quantile=0.9).init_score(np.arange(10.0)) == 8.5  # any c in [8, 9]
     assert fl.Pinball(quantile=0.85).init_score(np.arange(10.0)) == 8.0
-    repeated = np.repeat(y, WEIGHTS[:100])
-    assert fl.AbsoluteError().init_score(y, WEIGHTS[:100]) == np.median(repeated)
-    assert fl.AbsoluteError().init_score(y, 0.1 * WEIGHTS[:100]) == np.median(repeated)
+    repeated = np.repeat(y, WEIGHTS[:60])
+    assert fl.AbsoluteError().init_score(y, WEIGHTS[:60]) == np.median(repeated)
+    assert fl.AbsoluteError().init_score(y, 0.1 * WEIGHTS[:60]) == np.median(repeated)
 
 
 def test_middle_of_a_flat_minimum():

@@ -125,14 +125,14 @@ LABELS = RNG.integers(0, 2, N)
 WEIGHTS = RNG.random(N).astype(np.float32).astype(float)
 WEIGHTS[RNG.random(N) < 0.1] = 0.0
 MASK = RNG.random(N) < 0.2
-WEIGHTING = pytest.mark.parametrize(("w", "mask"), [(None, None), (WEIGHTS, None), (None, MASK), (WEIGHTS, MASK)],
-                                    ids=["plain", "weights", "mask", "both"])
 REPRESENTATIVES = pytest.mark.parametrize(
     ("loss", "y"), [(fl.Huber(delta=1.35), Y), (fl.BinaryCrossEntropy(), LABELS)], ids=["huber", "cross_entropy"])
 
 
-@WEIGHTING
-@REPRESENTATIVES
+@pytest.mark.parametrize(("loss", "y", "w", "mask"), [
+    (fl.Huber(delta=1.35), Y, None, None), (fl.BinaryCrossEntropy(), LABELS, WEIGHTS, None),
+    (fl.Huber(delta=1.35), Y, None, MASK), (fl.BinaryCrossEntropy(), LABELS, WEIGHTS, MASK),
+], ids=["plain", "weights", "mask", "both"])
 def test_methods_agree_to_the_bit(loss, y, w, mask):
     f = FS.astype(np.float32)
     given = dict(sample_weight=w, mask=mask)

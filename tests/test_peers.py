@@ -136,7 +136,7 @@ def test_parameters_are_spelt_as_there():
     assert fl.get("lightgbm.quantile") == fl.Pinball(quantile=0.9)
     assert fl.get("xgboost.reg:tweedie", tweedie_variance_power=1.2) == fl.Tweedie(power=1.2)
     assert fl.get("reg:tweedie") == fl.Tweedie(power=1.5)
-    with pytest.raises(TypeError, match="takes alpha"):
+    with pytest.raises(TypeError, match="this loss has 'alpha'"):
         fl.get("sklearn.mean_pinball_loss", quantile=0.3)
 
 

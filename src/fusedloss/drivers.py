@@ -74,7 +74,7 @@ def _quota_of(path):
         words = _words(path)
         if path.endswith("cpu.max"):
             return None if words[0] == "max" else int(words[0]) / int(words[1])
-        return int(words[0]) / int(_words(path.replace("quota", "period"))[0]) if int(words[0]) > 0 else None
+        return int(words[0]) / int(_words(path.removesuffix("quota_us") + "period_us")[0]) if int(words[0]) > 0 else None
     except (OSError, ValueError, IndexError, ZeroDivisionError):
         return None
 

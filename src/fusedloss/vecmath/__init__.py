@@ -302,7 +302,7 @@ def erfcx(x):
     series = 1.0
     for k in range(29, 0, -2):
         series = 1.0 - k * q * series
-    return series / (x * math.sqrt(math.pi))
+    return series / math.sqrt(math.pi) / x
 
 
 def _log_ndtr(mp, x):
