@@ -26,7 +26,7 @@ from ..registry import parse
 from .table import Difference, ScoreRow, Scores
 
 CHUNK = 16 * BLOCK
-PORTION = 4 * BLOCK
+PORTION = 16 * BLOCK
 
 CHUNKS_AT_ONCE = 32
 """Chunks (2M samples in all) whose sums are held before they are added up, in their order."""
