@@ -139,7 +139,7 @@ def test_objections_to_numbas_threads(monkeypatch):
     monkeypatch.setattr(drivers, "_numba_layer", lambda: "omp")
     assert drivers.numba_objection() is None
     with monkeypatch.context() as patch:
-        patch.setattr(drivers, "_forked", True)
+        patch.setattr(drivers.forks, "forked", True)
         assert "forked" in drivers.numba_objection()
     with monkeypatch.context() as patch:
         patch.setattr(drivers, "_numba_layer", lambda: "workqueue")

@@ -17,6 +17,8 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from . import forks
+
 EXECUTORS = ("auto", "numba", "threads", "serial")
 
 PARALLEL_FROM = 1 << 15
@@ -26,14 +28,13 @@ BLOCKS_PER_CALL = 1024
 """Blocks per native call (4M samples, milliseconds), so that Ctrl-C is served."""
 
 _inside = threading.local()
-_forked = False
 _pool = None
 _pool_lock = threading.Lock()
 
 
 def _after_fork_in_child():
-    global _forked, _pool, _pool_lock
-    _forked, _pool, _pool_lock = True, None, threading.Lock()
+    global _pool, _pool_lock
+    _pool, _pool_lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -107,7 +108,7 @@ def _cgroup_files():
 
 def numba_objection() -> str | None:
     """Why Numba's threads are not used in this process and thread, or None where nothing speaks against them."""
-    if _forked:
+    if forks.forked:
         return "this process was forked after fusedloss was imported: an OpenMP layer would kill or hang it"
     if multiprocessing.parent_process() is not None and multiprocessing.get_start_method(allow_none=True) == "fork":
         return "this is a forked worker of multiprocessing: another OpenMP runtime may have run before the fork"
