@@ -8,7 +8,7 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import forks as _forks  # noqa: F401  a fork before the first call must be known too
+from . import forks as _forks  # a fork before the first call must be known too
 from .losses import MODULE_OF as _MODULE_OF
 
 if _TYPE_CHECKING:  # for type checkers and editors; at run time __getattr__ loads what is asked for
