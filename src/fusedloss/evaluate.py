@@ -207,7 +207,7 @@ def _reduced(partials, denominator, reduction):
     if denominator == 0.0:
         if reduction == "mean":
             warnings.warn("mean of no samples, or of samples without weight: the result is NaN", RuntimeWarning,
-                          stacklevel=5)
+                          stacklevel=4)
             return math.nan
         return math.nan if reduction == "sum_over_batch_size" else total
     return total / denominator
