@@ -1,10 +1,10 @@
 """Many losses of many predictions, over everything and over slices, in one pass.
 
-(a) The data goes by in chunks of CHUNK samples, a chunk in portions that stay in the cache: for every loss and
-    prediction the portion's values and block sums come from the loss's own kernel, then their moments from
-    `kernels.cpu.moments`.
+(a) The data goes by in chunks of CHUNK samples that stay in the cache: for every loss and prediction the chunk's values
+    and block sums come from the loss's own kernel, then their moments from `kernels.cpu.moments`. In smaller pieces the
+    interpreter would take as long as the kernels.
 (b) The mean is the sum of the block sums, as in `loss(y, f)`: the same bits.
-(c) Second moments are taken about a number near the mean (that of the chunk's first portion), and moved to the mean of
+(c) Second moments are taken about a number near the mean (the chunk's own), and moved to the mean of
     all chunks so far when a chunk is added to them: sum(l^2) - n mean^2 cancels.
 (d) Chunks are independent and added in their order, so the result does not depend on the number of threads.
 """
@@ -26,7 +26,6 @@ from ..registry import parse
 from .table import Difference, ScoreRow, Scores
 
 CHUNK = 16 * BLOCK
-PORTION = 16 * BLOCK
 
 CHUNKS_AT_ONCE = 32
 """Chunks (2M samples in all) whose sums are held before they are added up, in their order."""
@@ -272,49 +271,44 @@ class _Part:
         singles = n_losses * n_preds
         state = _Chunk(n_losses, n_preds, singles + n_losses * len(scorer.pairs), -(-(stop - start) // BLOCK),
                        len(scorer.groups))
-        values = [np.empty(PORTION, self.kernels[0, a][0].F) for a in range(n_preds)]
-        for low in range(start, stop, PORTION):
-            high = min(stop, low + PORTION)
-            with np.errstate(over="ignore"):  # weight_sums says which
-                weights = _section(self.w, low, high, self.weight_type)
-            section = weights, _section(self.mask, low, high), _section(self.codes, low, high)
-            blocks = slice((low - start) // BLOCK, -(-(high - start) // BLOCK))
-            self._weigh(state, *section, low, high, blocks)
-            for i in range(n_losses):
-                for a in range(n_preds):
-                    self._values(i, a, low, high, *section[:2], values[a], state.sums[i, a, blocks])
-                    self._moments(state, i * n_preds + a, i, a, None, values, *section, low == start, high - low)
-                for k, (a, b) in enumerate(scorer.pairs):
-                    self._moments(state, singles + i * len(scorer.pairs) + k, i, b, a, values, *section,
-                                  low == start, high - low)
+        with np.errstate(over="ignore"):  # weight_sums says which
+            weights = _section(self.w, start, stop, self.weight_type)
+        section = weights, _section(self.mask, start, stop), _section(self.codes, start, stop)
+        values = [np.empty(stop - start, self.kernels[0, a][0].F) for a in range(n_preds)]
+        self._weigh(state, *section, start, stop)
+        for i in range(n_losses):
+            for a in range(n_preds):
+                self._values(i, a, start, stop, *section[:2], values[a], state.sums[i, a])
+                self._moments(state, i * n_preds + a, i, a, None, values, *section)
+            for k, (a, b) in enumerate(scorer.pairs):
+                self._moments(state, singles + i * len(scorer.pairs) + k, i, b, a, values, *section)
         return state
 
-    def _values(self, i, a, low, high, w, mask, values, sums):
-        """Fill `values` with w*l of samples low..high, and `sums` with its block sums."""
+    def _values(self, i, a, start, stop, w, mask, values, sums):
+        """Fill `values` with w*l of samples start..stop, and `sums` with its block sums."""
         request, kernel = self.kernels[i, a]
         partials = np.empty((len(sums), 2))
-        y, f = _section(self.y, low, high, request.y), _section(self.f[a], low, high, request.F)
-        kernel(self.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values[: high - low], None, None,
+        y, f = _section(self.y, start, stop, request.y), _section(self.f[a], start, stop, request.F)
+        kernel(self.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values, None, None,
                0, len(sums), 1)
         if partials[:, 1].any():
             names = self.scorer.target, self.scorer.pred_names[a]
-            raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, names, self.scorer.rows + low)
+            raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, names, self.scorer.rows + start)
         sums[:] = partials[:, 0]
 
-    def _moments(self, state, column, i, a, b, values, w, mask, codes, is_first, n):
-        if is_first:
-            weight = state.weights[0, 1]
-            center = state.sums[i, a, : -(-n // BLOCK)].sum() - (
-                0.0 if b is None else state.sums[i, b, : -(-n // BLOCK)].sum())
-            state.centers[column] = center / weight if weight and math.isfinite(center) else 0.0
-        self.moments[a, b](values[a][:n], None if b is None else values[b][:n], w, mask, codes, state.centers[column],
+    def _moments(self, state, column, i, a, b, values, w, mask, codes):
+        """The second moments of a column, about its mean in this chunk."""
+        weight = state.weights[0, 1]
+        total = state.sums[i, a].sum() - (0.0 if b is None else state.sums[i, b].sum())
+        state.centers[column] = total / weight if weight and math.isfinite(total) else 0.0
+        self.moments[a, b](values[a], None if b is None else values[b], w, mask, codes, state.centers[column],
                            state.moments[column, 0, 1:], None if codes is None else state.moments[column, 1:])
 
-    def _weigh(self, state, w, mask, codes, low, high, blocks):
+    def _weigh(self, state, w, mask, codes, start, stop):
         """Add the counts and sums of the weights themselves."""
-        n = high - low
+        n = stop - start
         if w is None and mask is None:
-            state.weight_sums[blocks] = np.diff(np.append(np.arange(0, n, BLOCK), n))
+            state.weight_sums[:] = np.diff(np.append(np.arange(0, n, BLOCK), n))
             of_one = np.array([1.0, 1.0, 1.0, 0.0])
             state.weights[0] += n * of_one
             if codes is not None:
@@ -323,10 +317,10 @@ class _Part:
         kept = np.ones(n) if mask is None else (~mask).astype(np.float64)
         weights = kept if w is None else np.where(kept, w, 0.0)
         if w is None:
-            state.weight_sums[blocks] = np.add.reduceat(kept, np.arange(0, n, BLOCK))
+            state.weight_sums[:] = np.add.reduceat(kept, np.arange(0, n, BLOCK))
         else:
-            state.weight_sums[blocks] = weight_sums(
-                self.w[low:high], mask, self.weight_type, name=self.scorer.weight, offset=self.scorer.rows + low)
+            state.weight_sums[:] = weight_sums(
+                self.w[start:stop], mask, self.weight_type, name=self.scorer.weight, offset=self.scorer.rows + start)
             kept = (weights != 0).astype(np.float64)
         sums = (kept, weights, weights * weights, 1 - kept)
         state.weights[0] += [x.sum() for x in sums]
