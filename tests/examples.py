@@ -589,3 +589,14 @@ COUNT = [
 ]
 
 EXAMPLES: list[Example] = [*REGRESSION, *BINARY, *COUNT]
+
+
+def _row_examples():
+    """The tables of the families of row losses, a module each."""
+    from importlib import import_module
+
+    return [row for family in ("multiclass", "multilabel", "ordinal", "divergence", "quantile_rows", "distribution", "crps")
+            for row in import_module(f"rows_{family}").ROWS]
+
+
+ROW_EXAMPLES = _row_examples()

@@ -29,9 +29,9 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime import rtsys
 from numba.extending import register_jitable
 
-from . import cache
+from . import cache, trace
 from . import vecmath as stubs
-from .kernels import cpu
+from .kernels import cpu, rows
 
 # Pinned for every function that is inlined into a kernel. forceinline: above LLVM's threshold the loop would be scalar
 # (22 ns against 3.1 for erfc); no fastmath: `reassoc` around a range reduction made exp wrong by 41 %; the numpy error
@@ -312,6 +312,81 @@ def moments(request):
                            "nogil", (request.F.__name__,))
 
 
+class RowRequest(namedtuple("RowRequest", "F y y_layout layout w mask ignoring class_factor wanted along frugal")):
+    """What the kernel of a row loss is to be compiled for: dtypes as in `Request`; `layout` of predictions and outputs and
+    `y_layout` of a row of targets ("C" or "F", None for labels and numbers); `wanted`, pairs of an output's place (see
+    `trace.traced`) and the formula behind it; `along` and `frugal`, see `kernels.rows`."""
+
+    def signature(self, tables):
+        F, places = self.F, dict(self.wanted)
+        table = _array(F)
+        partials = _array(np.float64, ndim=2, readonly=False)
+        outputs = [_array(F if place in places else None, readonly=False) for place in ("v", "g", "h")]
+        v_in = _array(F if "hessian_times" in places.values() else None)
+        return (table, types.UniTuple(table, tables) if tables else types.Tuple(()), _array(self.y), table, v_in,
+                _array(self.w), _array(np.bool_ if self.mask else None), types.int64, numba.from_dtype(np.dtype(F)), partials,
+                _array(np.float64 if "columns" in places else None, readonly=False), *outputs, *[types.intp] * 8)
+
+
+class RowOutput(Exception):
+    """The formula of a reduced output is a row: the derivative with respect to an array parameter."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+class RowProgram:
+    """A row loss traced for one request: the text of its kernel, and the parameters that the kernel reads."""
+
+    def __init__(self, loss, request):
+        self.loss, self.request = loss, request
+        graph, roots = trace.traced(loss, request.y_layout is None and loss.target in ("label", "classes"),
+                                    dict(request.wanted), request.w is not None or request.mask or request.ignoring,
+                                    request.class_factor)
+        for place in ("sum", "v"):
+            if place in roots and roots[place].row:
+                raise RowOutput(dict(request.wanted)[place])
+        writer = rows.Writer(graph, roots, request.along, request.w is not None, request.mask, request.ignoring,
+                             request.frugal)
+        self.source, self.constants = writer.source(), writer.constants
+        self.tables, self.parameters = tuple(graph.tables), tuple(graph.parameters)
+
+    def kernel(self, driver):
+        """The compiled kernel, from memory, from disk, or made now."""
+        key = (self.source, tuple(self.constants.items()), self.request, len(self.tables), driver)
+        with _lock:
+            if key not in _row_kernels:
+                constants = [f"{name}={value.hex()}" for name, value in self.constants.items()]
+                signature = self.request.signature(len(self.tables))
+                parts = (self.source, *constants, self.request.layout, self.request.y_layout)
+                _row_kernels[key] = _dispatcher(type(self.loss).__name__, self._make(driver), signature, driver, parts)
+            return _row_kernels[key]
+
+    def _make(self, driver):
+        F, request = self.request.F, self.request
+
+        def make(register):
+            functions = _vecmath(F)
+            names = {name: getattr(functions, name) for name in stubs.__all__}
+            where = functions.where
+            names |= rows.helpers(register, F, where, (request.layout, request.y_layout), (F, request.y))
+            names |= {name: F(value) for name, value in self.constants.items()}
+            names |= {
+                "np": np, "uint64": numba.uint64, "int64": np.int64, "F": F, "LANES": rows.LANES,
+                "I": np.int32 if np.float32 == F else np.int64, "ZERO": F(0.0), "ONE": F(1.0), "INF": F(np.inf),
+                "maximum": register(lambda a, b: where(a > b, a, b)), "minimum": register(lambda a, b: where(a < b, a, b)),
+                "__name__": __name__,
+            }
+            exec(compile(self.source, f"<fusedloss {self.loss.name}>", "exec"), names)
+            leaf = names["leaf"]
+            return rows.parallel(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
+
+        return make
+
+
+_row_kernels = {}
+
+
 def _array(dtype, ndim=1, readonly=True):
     """The Numba type of a contiguous array; inputs declared read-only take writeable arrays too."""
     if dtype is None:
@@ -383,8 +458,9 @@ class _Store(caching._Cache):
 def _engine_digest():
     """Of all that every kernel is made of besides its formulas: our sources, the toolchain, its settings, the CPU."""
     package = resources.files(__package__)
-    sources = [package / "compile.py", package / "domain.py", package / "kernels" / "cpu.py",
-               *sorted((f for f in (package / "vecmath").iterdir() if f.name.endswith(".py")), key=lambda f: f.name)]
+    sources = [package / "compile.py", package / "domain.py",
+               *sorted((f for room in ("kernels", "vecmath") for f in (package / room).iterdir() if f.name.endswith(".py")),
+                       key=lambda f: f.name)]
     settings = {name: getattr(numba.config, name, None) for name in
                 ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DISABLE_INTEL_SVML", "DEBUG",
                  "DEBUGINFO_DEFAULT", "FULL_TRACEBACKS")}

@@ -35,6 +35,10 @@ _RETURNS = {  # what a method returns: does it want the value, the gradient, the
 
 def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor):
     """Evaluate `what` of a loss (see _RETURNS; or `gradient_<parameter>`, a value) on arrays."""
+    if loss.rowwise:
+        from .evaluate_rows import run as run_rows
+
+        return run_rows(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor)
     y = arrays.view("y_true", y_true) if type(y_true) is not np.ndarray or y_true.dtype not in PLAIN else y_true
     f = arrays.view("y_pred", y_pred) if type(y_pred) is not np.ndarray or y_pred.dtype not in PLAIN else y_pred
     if y.shape != f.shape:

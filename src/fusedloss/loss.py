@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
-from .domain import REAL, Interval, Labels
+from .domain import NON_NEGATIVE, REAL, Interval, Labels
 
 if TYPE_CHECKING:
     from numpy import ndarray
     from numpy.typing import ArrayLike
 
-__all__ = ["Elementwise", "Loss", "choice", "parameter"]
+__all__ = ["Classification", "Elementwise", "Loss", "Rowwise", "choice", "numbers", "parameter"]
 
 
 def parameter(default: float | None, domain: Interval | Labels = REAL) -> Any:
     """A numeric field of a loss, its default, and where its value must lie: `delta: float = parameter(1.0, POSITIVE)`."""
     return field(default=default, metadata={"domain": domain})
+
+
+def numbers(domain: Interval | Labels = REAL, *, ndim: int = 1, default: Any = MISSING) -> Any:
+    """A field of a loss that is an array of numbers (`ndim` 2: a matrix), frozen when the loss is made."""
+    return field(default=default, metadata={"domain": domain, "ndim": ndim})
 
 
 def choice(default: str, *others: str) -> Any:
@@ -60,6 +65,7 @@ class Loss:
     """
 
     name: ClassVar[str]
+    rowwise: ClassVar[bool] = False
     formula: ClassVar[str] = ""
     y_domain: ClassVar[Interval | Labels] = REAL
     pred_domain: ClassVar[Interval | Labels] = REAL
@@ -72,7 +78,7 @@ class Loss:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls.name = snake_case(cls.__name__)
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, eq=False)(cls)
 
     def __post_init__(self):
         for spec in fields(self):
@@ -84,12 +90,34 @@ class Loss:
             elif isinstance(spec.default, bool):
                 if not isinstance(value, bool):
                     raise TypeError(f"{where} must be True or False, found {value!r}")
-            elif not (value is None and spec.default is None):
+            elif value is None and spec.default is None:
+                continue
+            elif ndim := spec.metadata.get("ndim"):
+                object.__setattr__(self, spec.name, _frozen(where, value, ndim, spec.metadata["domain"]))
+            elif "checked" not in spec.metadata:
                 object.__setattr__(self, spec.name, _number(where, value, spec.metadata.get("domain", REAL)))
 
     def __getstate__(self):
         """The parameters alone: what was compiled for this object stays in this process."""
         return {spec.name: getattr(self, spec.name) for spec in fields(self)}
+
+    def __setstate__(self, state):
+        for value in state.values():
+            if hasattr(value, "setflags"):
+                value.setflags(write=False)
+        self.__dict__.update(state)
+
+    def _identity(self):
+        values = (getattr(self, spec.name) for spec in fields(self))
+        return type(self), *[(x.shape, x.tobytes()) if hasattr(x, "tobytes") else x for x in values]
+
+    def __eq__(self, other):
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return self is other or self._identity() == other._identity()
+
+    def __hash__(self):
+        return hash(self._identity())
 
     # ---- one value -------------------------------------------------------------------------------------------
 
@@ -208,6 +236,116 @@ class Elementwise(Loss):
     functions come from `fusedloss.vecmath`. Optional: `majorizer(self, y, f)`, `gradient_<parameter>(self, y, f)`,
     `optimum(self, mean)` (the minimising raw score, given the weighted mean of the targets).
     """
+
+
+class Rowwise(Loss):
+    """A loss of one row of predictions and its target: subclass it and write the formulas for one row.
+
+    `y_pred` is (n, C) then: a sample is a row. What a target is stands in `target`:
+
+    "label"    a class, 0 ... C - 1, of any integer dtype: `y` is that number
+    "classes"  a label, or a row of C probabilities: `y` is the number or the row (`at` and `onehot` take either)
+    "row"      C numbers: `y` is a row
+    "number"   one number: `y` is it
+
+    `value(self, y, f)` returns a number; `gradient(self, y, f)` and `hessian(self, y, f)` (the diagonal) return rows.
+    They are written with the operators and functions of `fusedloss.rowmath`, which act on whole rows, and run
+    uncompiled on NumPy arrays:
+
+    >>> class Spread(Rowwise):
+    ...     target = "number"
+    ...     def value(self, y, f):
+    ...         return total((f - y) ** 2)
+    ...     def gradient(self, y, f):
+    ...         return 2.0 * (f - y)
+    >>> Spread().value(1.0, numpy.array([1.0, 3.0]))
+    4.0
+
+    Optional: `majorizer(self, y, f)`, a row; `hessian_times(self, y, f, v)`, the Hessian times a row v;
+    `natural_gradient(self, y, f)`, a row; `gradient_<parameter>(self, y, f)`, a number, or a row for a parameter that
+    is an array.
+
+    `columns` names the columns where the loss fixes them ("location", "log_scale"); the formula takes them apart by
+    `mu, s = f` and returns `stack(...)`.
+    """
+
+    rowwise = True
+    target: ClassVar[str] = "number"
+    columns: ClassVar[tuple[str, ...]] = ()
+    unknown_targets: ClassVar[bool] = False
+    """Whether NaN in a row of targets means "unknown" to the formulas, and is not passed on to the result."""
+    single_score: ClassVar[bool] = False
+    """Whether a prediction is one number although there are classes: `y_pred` is (n,), and rows are as long as the loss's
+    array parameters."""
+
+    def n_classes(self, columns: int) -> int:
+        """How many classes there are when `y_pred` has so many columns: labels lie below."""
+        return columns
+
+
+class Classification(Rowwise):
+    """A loss of one row of scores and the class it belongs to.
+
+    `class_weight` multiplies the weight of every sample of a class: an array of one weight per class, a dictionary
+    {label: weight} (1 for a label not in it), "balanced" (n / (K n_k), n_k the number of samples of class k among the n
+    that are not taken out, K the number of classes that occur) or "effective_number" ((1 - b) / (1 - b^n_k), b = 0.9999,
+    made to sum to K; Cui et al. 2019); both are worked out from `y_true` at each call. A row of
+    probabilities weighs sum_k y_k class_weight_k.
+    `ignore_index`: a sample with this label is taken out, like a masked one. None: every label must be a class.
+    """
+
+    target = "label"
+    weighs_classes: ClassVar[bool] = False
+    """Whether the formulas use `self.class_weights`, a row, themselves; else they multiply the sample's weight."""
+    class_weight: Any = field(default=None, kw_only=True, metadata={"checked": True})
+    ignore_index: int | None = field(default=None, kw_only=True, metadata={"checked": True})
+
+    def __post_init__(self):
+        super().__post_init__()
+        where, weight = type(self).__name__, self.class_weight
+        if isinstance(weight, str):
+            if weight not in ("balanced", "effective_number"):
+                raise ValueError(f"{where}: class_weight must be an array, a dict, 'balanced' or 'effective_number', "
+                                 f"found {weight!r}")
+        elif isinstance(weight, dict):
+            items = [(_label(f"{where}: a key of class_weight", k), _number(f"{where}: class_weight[{k!r}]", v,
+                                                                          NON_NEGATIVE)) for k, v in weight.items()]
+            object.__setattr__(self, "class_weight", tuple(sorted(items)))
+        elif weight is not None and not _is_items(weight):
+            object.__setattr__(self, "class_weight", _frozen(f"{where}: class_weight", weight, 1, NON_NEGATIVE))
+        if self.ignore_index is not None:
+            object.__setattr__(self, "ignore_index", _label(f"{where}: ignore_index", self.ignore_index))
+
+
+def _is_items(weight):
+    """Whether this is a dictionary of class weights as it is kept: a tuple of pairs."""
+    return isinstance(weight, tuple) and bool(weight) and all(isinstance(item, tuple) for item in weight)
+
+
+def _label(where, value):
+    """A class label as an int."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{where} must be a whole number, found {value!r}")
+    return value.__index__()
+
+
+def _frozen(where, values, ndim, domain):
+    """A read-only float64 copy of an array parameter, or an error that says what is wrong with it."""
+    import numpy as np
+
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{where} must be an array of numbers, found {values!r}") from None
+    if array.ndim != ndim or array.size == 0:
+        raise ValueError(f"{where} must be an array with {ndim} dimension{'s' * (ndim > 1)} and at least one number, "
+                         f"found shape {array.shape}")
+    wrong = np.argwhere(~np.isfinite(array) | domain.outside(array))
+    if wrong.size:
+        at = tuple(map(int, wrong[0]))
+        raise ValueError(f"{where}[{', '.join(map(str, at))}] must be {domain} and finite, found {array[at].item()!r}")
+    array.setflags(write=False)
+    return array
 
 
 def _number(where, value, domain):

@@ -17,6 +17,26 @@ FAMILIES = {
         "Poisson", "Gamma", "Tweedie", "InverseGaussian", "NegativeBinomial", "PoissonDeviance", "GammaDeviance",
         "TweedieDeviance", "InverseGaussianDeviance",
     ),
+    "multiclass": (
+        "CategoricalCrossEntropy", "CategoricalFocal", "GeneralizedCrossEntropy", "SymmetricCrossEntropy", "Poly1",
+        "BiTempered", "MulticlassBrier", "Spherical", "MultiMargin", "CrammerSinger", "Sparsemax", "LogitAdjusted", "LDAM",
+        "CostSensitive", "ForwardCorrected", "PartialLabel", "Bootstrapped",
+    ),
+    "multilabel": (
+        "AsymmetricLoss", "MultilabelBinaryCrossEntropy", "MultilabelMargin", "MultilabelSoftMargin", "ZLPR",
+    ),
+    "ordinal": (
+        "CumulativeLogit", "RankedProbabilityScore", "Coral", "Corn",
+    ),
+    "divergence": (
+        "KullbackLeibler", "ReverseKL", "JensenShannon", "Hellinger", "Wasserstein1D", "Distillation",
+    ),
+    "quantile_rows": ("MultiQuantile", "WinklerScore", "WeightedIntervalScore"),
+    "crps": ("GaussianCRPS", "LaplaceCRPS", "LogisticCRPS", "LogNormalCRPS", "EnsembleCRPS"),
+    "distribution": (
+        "GaussianNLL", "LaplaceNLL", "StudentTNLL", "LogisticNLL", "GumbelNLL", "LogNormalNLL", "GammaNLL", "WeibullNLL",
+        "NegativeBinomialNLL", "ZeroInflatedPoissonNLL", "BetaNLL",
+    ),
     "adversarial": ("GANMinimax", "GANNonSaturating", "LeastSquaresGAN", "HingeGAN", "WassersteinGAN"),
 }
 

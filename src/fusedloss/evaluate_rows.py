@@ -1,0 +1,427 @@
+"""One call of a row loss, from the caller's arrays to the result: the counterpart of `evaluate` for samples that are rows.
+
+Predictions (n, C) are read in place in C and in Fortran order, and gradients and Hessians come in the order of the
+predictions. What a kernel cannot read in place (strided, float16; Fortran order where the kernel runs along rows) is
+staged block by block, in C order, with the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import compile, drivers
+from .arrays import numpy as arrays
+from .evaluate import PLAIN, REDUCTIONS, _reduced, _remedy, weight_sums
+from .kernels.rows import ELEMENTS, block_of
+
+ALONG_FROM = 64
+"""Columns from which a kernel runs along the row instead of across rows."""
+
+EFFECTIVE_NUMBER_BETA = 0.9999
+
+_WANTED = {  # method -> the formulas behind (value, gradient, Hessian) outputs
+    "value": ("value", None, None),
+    "elementwise": ("value", None, None),
+    "grad": (None, "gradient", None),
+    "value_and_grad": ("value", "gradient", None),
+    "grad_and_hess": (None, "gradient", "hessian"),
+    "value_grad_hess": ("value", "gradient", "hessian"),
+    "hvp": (None, "hessian_times", None),
+    "hess_blocks": (None, "hessian_column", None),
+    "natural_grad": (None, "natural_gradient", None),
+}
+
+_CURVATURES = {"exact": "hessian", "majorizer": "majorizer", "fisher": "fisher_diagonal"}
+
+_NEEDS = {"hessian_column": "hessian_times"}
+
+
+def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, v=None):
+    """Evaluate `what` of a row loss (see _WANTED; or `gradient_<parameter>`)."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, found {reduction!r}")
+    call = _Call(loss, what, y_true, y_pred, sample_weight, mask, hessian, reduction == "none", v)
+    denominator = call.denominator(reduction, n_threads, executor)
+    outputs = call.outputs(out)
+    scale = 1.0 / denominator if denominator else 0.0
+    units = range(call.columns) if what == "hess_blocks" else [0]
+    for unit in units:
+        results = [a if what != "hess_blocks" or a is None else a[:, :, unit] for a in outputs]
+        call.run(results, scale, unit, n_threads, executor)
+    call.check()
+    return call.result(outputs, denominator, reduction)
+
+
+class _Call:
+    """The arrays of one call, and what is to be computed from them."""
+
+    def __init__(self, loss, what, y_true, y_pred, sample_weight, mask, hessian, unreduced, v):
+        self.loss, self.what = loss, what
+        f = arrays.view("y_pred", y_pred)
+        self.f = f = _predictions(loss, f)
+        self.n, self.columns = f.shape
+        self.F = F = arrays.COMPUTED_IN.get(f.dtype, np.float64)
+        self.result_dtype = np.dtype(np.float16 if f.dtype == np.float16 else F)
+        self.row_length = loss.row_length if loss.single_score else self.columns
+        self.n_classes = loss.n_classes(self.columns)
+        self.y, self.labels = _targets(loss, arrays.view("y_true", y_true), f, self.n_classes)
+        self.w = None if sample_weight is None else _per_row("sample_weight", arrays.view("sample_weight", sample_weight), f)
+        self.mask = None if mask is None else _mask(mask, f)
+        self.v = None if v is None else _like_predictions("v", arrays.view("v", v), f)
+        self.ignore = getattr(loss, "ignore_index", None) if self.labels else None
+        weighting = getattr(loss, "class_weight", None) is not None
+        self.class_weights = self._class_weights() if weighting else None
+        self.class_factor = weighting and not loss.weighs_classes
+        self.program = self._program(hessian, unreduced)
+
+    # ---- weights -----------------------------------------------------------------------------------------------
+
+    def _chunks(self):
+        """(rows, whether each counts, its labels or its row of targets) in chunks."""
+        size = max(1, 16 * block_of(self.row_length))
+        for start in range(0, self.n, size):
+            rows = slice(start, min(self.n, start + size))
+            counts = np.ones(rows.stop - start, np.bool_)
+            if self.mask is not None:
+                counts &= ~self.mask[rows]
+            if self.ignore is not None:
+                counts &= self.y[rows] != self.ignore
+            yield rows, counts, self.y[rows]
+
+    def _class_weights(self):
+        """One weight per class, for "balanced" and "effective_number" from the targets of this call."""
+        loss, K = self.loss, self.n_classes
+        given = loss.class_weight
+        if isinstance(given, tuple):
+            weights = np.ones(K)
+            for label, weight in given:
+                if not 0 <= label < K:
+                    raise ValueError(f"class_weight has the label {label}; y_pred has {K} classes, 0 to {K - 1}")
+                weights[label] = weight
+            return weights
+        if not isinstance(given, str):
+            if given.size != K:
+                raise ValueError(f"class_weight has {given.size} weights; y_pred has {K} classes")
+            return given
+        counts = np.zeros(K)
+        for rows, kept, y in self._chunks():
+            if self.w is not None:
+                kept = kept & (self.w[rows] != 0)
+            if self.labels:
+                y = y[kept].astype(np.int64, copy=False)
+                counts += np.bincount(y[(y >= 0) & (y < K)], minlength=K)[:K]
+            else:
+                counts += y[kept].sum(0, dtype=np.float64)
+        present = counts > 0
+        if given == "balanced":
+            weights = counts.sum() / (max(present.sum(), 1) * np.where(present, counts, 1.0))
+        else:
+            weights = (1.0 - EFFECTIVE_NUMBER_BETA) / -np.expm1(np.where(present, counts, 1.0) * math.log(EFFECTIVE_NUMBER_BETA))
+            weights *= present.sum() / max(weights[present].sum(), 1e-300)
+        return np.where(present, weights, 0.0)
+
+    def denominator(self, reduction, n_threads, executor):
+        """What the reduction divides by, from one read of weights, mask and targets; checks the weights."""
+        if self.w is not None:
+            sums = weight_sums(self.w, self.mask, self.F, n_threads, executor)
+        if self.what == "hess_blocks" or reduction in ("sum", "none"):
+            return 1.0
+        weighed = reduction == "mean"
+        by_class = weighed and self.class_weights is not None
+        if self.ignore is None and not by_class:
+            if weighed and self.w is not None:
+                return math.fsum(sums.tolist())
+            return float(self.n if self.mask is None else self.n - int(np.count_nonzero(self.mask)))
+        total, F = [], self.F
+        for rows, kept, y in self._chunks():
+            weight = np.ones(kept.size, F) if self.w is None or not weighed else self.w[rows].astype(F)
+            if by_class:
+                table = self.class_weights.astype(F)
+                if self.labels:
+                    inside = (y >= 0) & (y < self.n_classes)
+                    weight = weight * table[np.where(inside, y, 0).astype(np.int64)]
+                else:
+                    weight = weight * (y.astype(F) * table).sum(1)
+            total.append(float(np.where(kept, weight, 0.0).sum(dtype=np.float64)))
+        return math.fsum(total)
+
+    # ---- the kernel --------------------------------------------------------------------------------------------
+
+    def _program(self, hessian, unreduced):
+        loss, what, f, F = self.loss, self.what, self.f, self.F
+        value, gradient, curvature = _WANTED.get(what, (what, None, None))
+        if curvature:
+            curvature = _curvature(loss, hessian)
+        for name in filter(None, (gradient, curvature)):
+            if not hasattr(loss, _NEEDS.get(name, name)):
+                raise ValueError(f"{type(loss).__name__} has no formula {_NEEDS.get(name, name)}, which {what} needs")
+        self.along = self.row_length >= ALONG_FROM
+        order = _order(f) if f.dtype == F else None
+        in_place = order is not None and not (self.along and order == "F")
+        y_rows = self.y.ndim == 2
+        y_order = _order(self.y) if y_rows and self.y.dtype in PLAIN else None
+        for a in (self.w, self.mask, None if y_rows else self.y):
+            in_place = in_place and (a is None or a.dtype in PLAIN and bool(a.flags.aligned) and a.flags.c_contiguous)
+        if self.v is not None:
+            in_place = in_place and self.v.dtype == F and _order(self.v, order) == order
+        if y_rows:
+            in_place = in_place and y_order is not None and not (self.along and y_order == "F")
+        if what == "hess_blocks":
+            in_place = False
+        self.in_place, self.order = in_place, order if in_place else "C"
+        places = [("sum" if not unreduced else "v", value), ("g", gradient), ("h", curvature)]
+        wanted = tuple((place, name) for place, name in places if name)
+        key = (wanted, f.dtype, self.y.dtype, self.y.ndim, y_order, in_place, order, None if self.w is None else self.w.dtype,
+               self.mask is not None, self.along, self.row_length > ELEMENTS)
+        programs = loss.__dict__.get("_programs")
+        if programs is None:
+            programs = {}
+            object.__setattr__(loss, "_programs", programs)
+        if key not in programs:
+            programs[key] = self._new_program(wanted, y_order)
+        return programs[key]
+
+    def _new_program(self, wanted, y_order):
+        loss, F, y = self.loss, self.F, self.y
+        request = compile.RowRequest(
+            F=F, y=y.dtype if y.dtype in PLAIN else np.dtype(F),
+            y_layout=None if y.ndim == 1 else y_order if self.in_place else "C", layout=self.order,
+            w=None if self.w is None else self.w.dtype if self.w.dtype in PLAIN else np.dtype(F),
+            mask=self.mask is not None, ignoring=self.ignore is not None, class_factor=self.class_factor, wanted=wanted,
+            along=self.along, frugal=self.row_length > ELEMENTS)
+        try:
+            program = compile.RowProgram(loss, request)
+        except compile.RowOutput as row:  # the derivative with respect to an array parameter
+            program = compile.RowProgram(loss, request._replace(wanted=(("columns", row.name),)))
+        return program
+
+    def outputs(self, out):
+        """(v, g, h): arrays to write, new ones in the order of the predictions."""
+        f, places = self.f, dict(self.program.request.wanted)
+        inputs = [("y_true", self.y), ("y_pred", f), ("sample_weight", self.w), ("mask", self.mask), ("v", self.v)]
+        given = {}
+        if out is not None and "g" in places and "h" in places:
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise TypeError(f"out must be a tuple (grad, hess) here, found {type(out).__name__}")
+            g = arrays.output("out[0]", out[0], self.shaped, self.result_dtype, inputs)
+            given = {"g": g, "h": arrays.output("out[1]", out[1], self.shaped, self.result_dtype, [*inputs, ("out[0]", g)])}
+        elif out is not None and "g" in places:
+            given = {"g": arrays.output("out", out, self.shaped, self.result_dtype, inputs)}
+        elif out is not None:
+            given = {"v": arrays.output("out", out, np.empty(self.n, np.bool_), self.result_dtype, inputs)}
+        order = "F" if f.flags.f_contiguous and not f.flags.c_contiguous else "C"
+        shapes = {"v": (self.n,), "g": self.shaped.shape, "h": self.shaped.shape}
+        if self.what == "hess_blocks":
+            shapes["g"], order = (self.n, self.columns, self.columns), "C"
+        return [given.get(p, np.empty(shapes[p], self.result_dtype, order)) if p in places else None for p in "vgh"]
+
+    @property
+    def shaped(self):
+        """The predictions as the caller shaped them: (n,) for one score per sample."""
+        return self.f[:, 0] if self.loss.single_score else self.f
+
+    def run(self, outputs, scale, unit, n_threads, executor):
+        """Run the kernel over every block."""
+        program, F, n, C = self.program, self.F, self.n, self.columns
+        block = block_of(self.row_length)
+        blocks = (n + block - 1) // block
+        self.partials = np.empty((blocks, 2))
+        self.row_sums = np.empty(blocks * self.row_length) if "columns" in dict(program.request.wanted) else None
+        theta = np.array([getattr(self.loss, name) for name in program.parameters], F)
+        tables = tuple(self._table(name) for name in program.tables)
+        size = n * self.row_length
+        if size < drivers.PARALLEL_FROM and executor == "auto" and n_threads is None:
+            driver, threads = "serial", 1
+        else:
+            driver, threads = drivers.choose(executor, size, n_threads)
+        fixed = (theta, tables)
+        ignore = 0 if self.ignore is None else self.ignore
+        flat = self.in_place and all(a is None or a.dtype == F and (a.ndim == 1 and a.flags.c_contiguous or
+                                                                 a.ndim == 2 and _order(a, self.order) == self.order)
+                                     for a in outputs)
+        if flat:
+            memory = [None if a is None else _flat(a) for a in (self.y, self.f, self.v, self.w, self.mask)]
+            results = [None if a is None else _flat(a) for a in outputs]
+
+            def work(driver, first, last, step):
+                program.kernel(driver)(*fixed, *memory, ignore, F(scale), self.partials, self.row_sums, *results, n,
+                                       self.row_length, self.n_classes, unit, block, first, last, step)
+
+            drivers.run(work, driver, threads, blocks)
+            return
+
+        def work(driver, first, last, step):
+            self._staged(program.kernel(driver), fixed, ignore, F(scale), outputs, unit, block, first, last)
+
+        drivers.run(work, "threads" if driver == "parallel" else driver, threads, blocks)
+
+    def _staged(self, kernel, fixed, ignore, scale, outputs, unit, block, first, last):
+        """Blocks first..last by way of small contiguous buffers in C order."""
+        request, n, F = self.program.request, self.n, self.F
+        inputs = ((self.y, request.y), (self.f, F), (self.v, F), (self.w, request.w), (self.mask, np.bool_))
+        buffers = [None if a is None else np.empty((block, *a.shape[1:]), dtype) for a, dtype in inputs]
+        written = [None if a is None else np.empty((block, *a.shape[1:]), F) for a in outputs]
+        for b in range(first, last):
+            start, stop = b * block, min(n, (b + 1) * block)
+            filled = []
+            for (a, _), buffer in zip(inputs, buffers, strict=True):
+                if a is not None:
+                    np.copyto(buffer[: stop - start], a[start:stop], casting="unsafe")
+                filled.append(None if a is None else buffer[: stop - start].reshape(-1))
+            results = [None if a is None else a[: stop - start].reshape(-1) for a in written]
+            L = self.row_length
+            sums = None if self.row_sums is None else self.row_sums[b * L:(b + 1) * L]
+            kernel(*fixed, *filled, ignore, scale, self.partials[b:b + 1], sums, *results, stop - start, L, self.n_classes,
+                   unit, block, 0, 1, 1)
+            for a, buffer in zip(outputs, written, strict=True):
+                if a is not None:
+                    np.copyto(a[start:stop], buffer[: stop - start], casting="unsafe")
+
+    def _table(self, name):
+        if name == "class_weights":
+            return self.class_weights.astype(self.F)
+        array = np.asarray(getattr(self.loss, name))
+        if array.shape[-1] != self.row_length or array.ndim == 2 and array.shape[0] != self.n_classes:
+            raise ValueError(f"{type(self.loss).__name__}: its {name} has shape {array.shape}; y_pred has "
+                             f"{self.columns} columns and there are {self.n_classes} classes")
+        return np.ascontiguousarray(array, self.F).reshape(-1)
+
+    # ---- the result --------------------------------------------------------------------------------------------
+
+    def result(self, outputs, denominator, reduction):
+        places = dict(self.program.request.wanted)
+        if "columns" in places:
+            sums = self.row_sums.reshape(-1, self.row_length)
+            total = np.array([math.fsum(column) for column in sums.T.tolist()]).astype(float)
+            return total / denominator if denominator else total * math.nan
+        arrays_ = [a for a in outputs if a is not None]
+        if "sum" in places:
+            value = _reduced(self.partials, denominator, reduction)
+            return (value, *arrays_) if arrays_ else value
+        return arrays_[0] if len(arrays_) == 1 else tuple(arrays_)
+
+    def check(self):
+        """Raise for the first label, target or prediction that a kernel found to be outside."""
+        if not self.partials[:, 1].any():
+            return
+        bad = int(np.flatnonzero(self.partials[:, 1])[0])
+        block = block_of(self.row_length)
+        rows = slice(bad * block, min(self.n, (bad + 1) * block))
+        kept = np.ones(rows.stop - rows.start, np.bool_)
+        if self.mask is not None:
+            kept &= ~self.mask[rows]
+        if self.w is not None:
+            kept &= self.w[rows] != 0
+        y, f, loss = self.y[rows], self.f[rows], self.loss
+        if self.labels:
+            if self.ignore is not None:
+                kept &= y != self.ignore
+            wrong = np.flatnonzero(((y < 0) | (y >= self.n_classes)) & kept)
+            if wrong.size:
+                raise self._label_error(rows.start + int(wrong[0]), int(y[wrong[0]]))
+        for name, a, domain in (("y_true", y, loss.y_domain), ("y_pred", f, loss.pred_domain)):
+            if domain.everything or name == "y_true" and self.labels:
+                continue
+            outside = domain.outside(a.astype(self.F))
+            wrong = np.argwhere(outside & (kept[:, None] if a.ndim == 2 else kept))
+            if wrong.size:
+                at = tuple(map(int, wrong[0]))
+                where = f"{name}[{', '.join(map(str, (at[0] + rows.start, *at[1:])))}]"
+                value = a[at].item()
+                raise ValueError(f"{where} = {value!r}: {loss.name} needs {name} to be {domain}; "
+                                 f"{_remedy(name == 'y_true', name, value, domain, loss)}")
+        raise AssertionError("a kernel reported a value outside the domain, and there is none")
+
+    def _label_error(self, row, label):
+        remedy = "labels count from 0: subtract the smallest label" if label == self.n_classes else \
+            "correct it, or take the sample out with ignore_index=, mask= or a weight of 0"
+        return ValueError(f"y_true[{row}] = {label}: {self.loss.name} needs a label from 0 to {self.n_classes - 1}, since "
+                          f"y_pred has {self.columns} columns; {remedy}")
+
+
+# ---- shapes ------------------------------------------------------------------------------------------------------
+
+
+def _predictions(loss, f):
+    """The predictions as (n, C)."""
+    if loss.single_score:
+        if f.ndim == 2 and f.shape[1] == 1:
+            raise ValueError(f"y_pred has shape {f.shape}; {loss.name} takes one score per sample: pass y_pred[:, 0]")
+        if f.ndim != 1:
+            raise ValueError(f"y_pred has shape {f.shape}; {loss.name} takes one score per sample, shape (n,)")
+        return f[:, None]
+    if f.ndim != 2:
+        raise ValueError(f"y_pred has shape {f.shape}; {loss.name} needs one row per sample, shape (n, columns)"
+                         + ("; for one row pass y_pred[None, :]" if f.ndim == 1 else ""))
+    if f.shape[1] == 0:
+        raise ValueError(f"y_pred has shape {f.shape}: its rows are empty")
+    if loss.columns and f.shape[1] != len(loss.columns):
+        raise ValueError(f"y_pred has {f.shape[1]} columns; {loss.name} needs {len(loss.columns)}: "
+                         f"{', '.join(loss.columns)}")
+    return f
+
+
+def _targets(loss, y, f, n_classes):
+    """(targets, whether they are labels)."""
+    n, C = f.shape
+    kind = loss.target
+    as_rows = kind == "row" or kind == "classes" and y.ndim == 2
+    expected = (n, C) if as_rows else (n,)
+    if y.ndim == 0 and not as_rows:
+        y = np.broadcast_to(y, (n,))
+    if y.shape != expected:
+        wanted = {"label": f"(n,) labels, here ({n},)", "classes": f"({n},) labels or ({n}, {C}) probabilities",
+                  "row": f"({n}, {C}), as y_pred", "number": f"({n},), one number per row of y_pred"}[kind]
+        hint = "; pass y_true[:, 0]" if y.shape == (n, 1) and not as_rows else ""
+        if kind == "label" and y.shape == (n, C) and C > 1:
+            hint = "; for one-hot rows pass y_true.argmax(axis=1)"
+        raise ValueError(f"y_true has shape {y.shape}; {loss.name} needs {wanted}{hint}")
+    labels = kind == "label" or kind == "classes" and not as_rows
+    if labels and y.dtype.kind not in "iub":
+        raise TypeError(f"y_true has dtype {y.dtype}; labels must be integers: pass y_true.astype(numpy.int64)"
+                        + (", or rows of probabilities" if kind == "classes" else ""))
+    return y, labels
+
+
+def _per_row(name, w, f):
+    if w.shape == f.shape[:1]:
+        return w
+    raise ValueError(f"{name} has shape {w.shape}; it must have shape {f.shape[:1]}, one per row of y_pred")
+
+
+def _mask(mask, f):
+    mask = arrays.view("mask", mask)
+    if mask.dtype != np.bool_:
+        raise TypeError(f"mask has dtype {mask.dtype}; it must be bool, True where a sample is taken out: for weights "
+                        "use sample_weight=")
+    return _per_row("mask", mask, f)
+
+
+def _like_predictions(name, v, f):
+    v = v[:, None] if v.ndim == 1 and f.shape[1] == 1 else v
+    if v.shape != f.shape:
+        raise ValueError(f"{name} has shape {v.shape}; it must have the shape of y_pred, {f.shape}")
+    return v
+
+
+def _order(a, preferred=None):
+    """"C" or "F" where the array lies in memory in that order, else None; `preferred` where it is both."""
+    if not a.flags.aligned:
+        return None
+    orders = [order for order, flag in (("C", a.flags.c_contiguous), ("F", a.flags.f_contiguous)) if flag]
+    return preferred if preferred in orders else orders[0] if orders else None
+
+
+def _flat(a):
+    """The memory of a contiguous array, as one dimension."""
+    return a.reshape(-1) if a.flags.c_contiguous else a.T.reshape(-1)
+
+
+def _curvature(loss, hessian):
+    available = [name for name, formula in _CURVATURES.items() if hasattr(loss, formula)]
+    if hessian not in available:
+        raise ValueError(f"hessian must be one of {', '.join(map(repr, available)) or 'none that it defines'} for "
+                         f"{type(loss).__name__}, found {hessian!r}")
+    return _CURVATURES[hessian]
