@@ -1,9 +1,9 @@
 import mpmath as mp
 import numpy as np
+from rows import RowExample, multi_hot, probabilities
 from sklearn.metrics import log_loss
 
 import fusedloss as fl
-from rows import RowExample, multi_hot, probabilities
 
 try:
     import torch
@@ -183,6 +183,11 @@ def tails(y, f):
     return 1e-6
 
 
+def opposed(y, f):
+    """Terms of both signs, each about as large as the wrong classes' share of a confident row."""
+    return 1e-3
+
+
 def exponents(scale):
     """The logits themselves: a rounding of scale f is a relative error of the probabilities."""
     return lambda y, f: max(1.0, scale, scale**2) * max(1.0, scale * float(np.ptp(f)))
@@ -275,21 +280,17 @@ ROWS = [
 
     # functions of the right class's probability
     *(RowExample(fl.CategoricalFocal(), columns=c, scale=one, peer=focal(2.0)) for c in (1, 2, 7)),
-    *(RowExample(fl.CategoricalFocal(g), columns=3, scale=one, peer=focal(g))
-      for g in (0.0, 0.5, 1.0, 3.5)),
+    *(RowExample(fl.CategoricalFocal(g), columns=3, scale=one, peer=focal(g)) for g in (0.0, 0.5, 1.0, 3.5)),
     RowExample(fl.CategoricalFocal(0.5), columns=3, f=confident),
-    *(RowExample(fl.GeneralizedCrossEntropy(), columns=c, scale=one, peer=generalized(0.7))
-      for c in (1, 2, 7)),
-    *(RowExample(fl.GeneralizedCrossEntropy(q), columns=3, scale=one, peer=generalized(q))
-      for q in (1e-9, 0.25, 1.0)),
+    *(RowExample(fl.GeneralizedCrossEntropy(), columns=c, scale=one, peer=generalized(0.7)) for c in (1, 2, 7)),
+    *(RowExample(fl.GeneralizedCrossEntropy(q), columns=3, scale=one, peer=generalized(q)) for q in (1e-9, 0.25, 1.0)),
     RowExample(fl.GeneralizedCrossEntropy(0.0), columns=3, scale=one, peer=cross_entropy()),
     RowExample(fl.GeneralizedCrossEntropy(), columns=4, f=confident),
     *(RowExample(loss, columns=4, f=confident) for loss in (
-        fl.CategoricalFocal(), fl.SymmetricCrossEntropy(), fl.Poly1(), fl.Poly1(-1.0))),
-    *(RowExample(fl.SymmetricCrossEntropy(), columns=c, scale=one, peer=blend(0.1, 4.0))
-      for c in (1, 2, 7)),
-    RowExample(fl.SymmetricCrossEntropy(6.0, 0.125, -16.0), columns=3,
-               peer=blend(6.0, 2.0)),
+        fl.CategoricalFocal(), fl.SymmetricCrossEntropy())),
+    *(RowExample(fl.Poly1(x), columns=4, f=confident, scale=opposed) for x in (-1.0, 2.0)),
+    *(RowExample(fl.SymmetricCrossEntropy(), columns=c, scale=one, peer=blend(0.1, 4.0)) for c in (1, 2, 7)),
+    RowExample(fl.SymmetricCrossEntropy(6.0, 0.125, -16.0), columns=3, scale=one, peer=blend(6.0, 2.0)),
     *(RowExample(fl.Poly1(), columns=c, scale=one, peer=blend(1.0, 2.0)) for c in (1, 2, 7)),
     *(RowExample(fl.Poly1(x), columns=3, scale=one, peer=blend(1.0, x)) for x in (-1.0, 0.5)),
     *(RowExample(fl.Spherical(), columns=c, scale=one, peer=of_probabilities(lambda o, p: -mp.fdot(o, p) / mp.norm(p)))
@@ -299,7 +300,8 @@ ROWS = [
     # functions of the whole distribution
     *(RowExample(fl.MulticlassBrier(), columns=c, scale=one, peer=of_probabilities(brier)) for c in (1, 2, 3, 7)),
     RowExample(fl.MulticlassBrier(), columns=3, f=confident),
-    *(RowExample(fl.MulticlassBrier(), columns=4, y=y, scale=one, peer=of_probabilities(brier)) for y in (one_hot, probabilities)),
+    *(RowExample(fl.MulticlassBrier(), columns=4, y=y, scale=one, peer=of_probabilities(brier))
+      for y in (one_hot, probabilities)),
     *(RowExample(fl.CostSensitive(COSTS[c]), columns=c, scale=one, peer=cost(COSTS[c])) for c in (2, 3)),
     RowExample(fl.CostSensitive(COSTS[3]), columns=3, f=confident),
     *(RowExample(fl.Bootstrapped(), columns=c, scale=one, peer=bootstrapped(0.95, hard=False)) for c in (1, 2, 7)),
@@ -308,12 +310,12 @@ ROWS = [
     RowExample(fl.Bootstrapped(0.75, "hard"), columns=3, y=probabilities, scale=one, peer=bootstrapped(0.75, hard=True)),
     *(RowExample(fl.BiTempered(), columns=c, scale=one, peer=tempered(0.8, 1.2)) for c in (1, 2, 7)),
     *(RowExample(fl.BiTempered(t1, t2), columns=3, scale=one, peer=tempered(t1, t2))
-      for t1, t2 in ((0.5, 1.5), (1.0, 2.0), (0.0, 1.0625), (0.75, 1.0), (1.0, 1.0))),
+      for t1, t2 in ((0.5, 1.5), (1.0, 2.0), (0.5, 4.0), (0.0, 1.0625), (0.75, 1.0), (1.0, 1.0))),
     RowExample(fl.BiTempered(0.25, 1.0), columns=3, f=confident),
 
     # a right class that is not known
     *(RowExample(fl.ForwardCorrected(NOISES[c]), columns=c, scale=one, peer=forward(NOISES[c])) for c in (2, 3, 7)),
-    RowExample(fl.ForwardCorrected(NOISES[3]), columns=3, f=confident, scale=lambda y, f: 1e-3),
+    RowExample(fl.ForwardCorrected(NOISES[3]), columns=3, f=confident, scale=opposed),
     *(RowExample(fl.PartialLabel(), columns=c, y=candidates, scale=tails, peer=right(lambda p: -mp.log(p)))
       for c in (1, 2, 3, 7)),
     RowExample(fl.PartialLabel(), columns=4, y=candidates, f=confident),

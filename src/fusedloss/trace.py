@@ -137,6 +137,9 @@ class Graph:
             args = [self._as_bool(self.node(condition)), *rest]
         else:
             args = [self.cast(a) for a in args]
+            plain = _simplified(op, args)
+            if plain is not None:
+                return self.node(plain)
         return self._node(op, tuple(args), any(a.row for a in args), type, max(a.level for a in args))
 
     def _as_bool(self, x):
@@ -169,6 +172,8 @@ class Graph:
         return self.apply(name, *args)
 
     def _reduced(self, op, x, type="F"):
+        if op == "total" and x.op == "cast" and x.args[0].op == "eq" and any(a is self.label for a in x.args[0].args):
+            return self.node(1.0)  # the target's row holds 1 once
         if op == "total" and not x.row:
             x = self._node("spread", (x,), True, "F", x.level)
         return self._node(op, (x,), False, type, x.level + 1) if x.row else x
@@ -284,6 +289,19 @@ def traced(loss, label, wanted, weighted, class_factor):
         else:
             roots[place] = output(node, scaled)
     return graph, roots
+
+
+def _simplified(op, args):
+    """What an operation on constants, or by 1, comes to; None where it must be computed."""
+    values = [float.fromhex(a.args[0]) if a.op == "const" else None for a in args]
+    if op == "mul" and 1.0 in values:
+        return args[1 - values.index(1.0)]
+    if op == "div" and values[1] == 1.0:
+        return args[0]
+    if None not in values and op in ("add", "sub", "mul"):
+        a, b = values
+        return {"add": a + b, "sub": a - b, "mul": a * b}[op]
+    return None
 
 
 def _outside(graph, x, domain):

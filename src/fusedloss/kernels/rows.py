@@ -161,8 +161,8 @@ class Writer:
         if node.op == "const":
             return self.constant(node)
         if node.op == "parameter":
-            return f"theta[{self.graph.parameters.index(node.args[0])}]"
-        return {"size": "F(C)", "scale": "scale", "unit": "I(unit)"}.get(node.op)
+            return f"p{self.graph.parameters.index(node.args[0])}"
+        return {"size": "size_", "scale": "scale", "unit": "unit_"}.get(node.op)
 
     def expression(self, node, known, load):
         """The name of `node` in the loop being written; writes what it is made of first."""
@@ -180,213 +180,251 @@ class Writer:
         known[node] = name
         return name
 
+    def slot(self, type, key):
+        """LANES numbers of the scratch memory: the text for number j of them. One array holds them all, at distances that
+        LLVM knows: separate arrays would each be checked for overlap before every loop."""
+        slots = self.slots["F" if type == "F" else "I"]
+        place = slots.setdefault(key, len(slots))
+        return f"{'S' if type == 'F' else 'N'}[uint64({place * LANES}) + j]"
+
     def source(self):
+        self.slots = {"F": {}, "I": {}}
         self.line("C = uint64(columns)")
         self.line("n_ = uint64(n)")
+        self.line("size_ = F(columns)")
+        self.line("unit_ = I(unit)")
+        for k in range(len(self.graph.parameters)):
+            self.line(f"p{k} = theta[{k}]")
         if self.ignoring:
             self.line("ignored = int64(ignore)")
+        head = len(self.lines)
         (self._along if self.along else self._tiles)()
+        self.lines[head:head] = [f"    {name} = np.zeros({max(1, len(slots)) * LANES}, {type})"
+                                 for name, type, slots in (("S", "F", self.slots["F"]), ("N", "I", self.slots["I"]))]
         return f"def leaf({', '.join(ARGUMENTS)}):\n" + "\n".join(self.lines) + "\n"
 
     # ---- both ways ---------------------------------------------------------------------------------------------
 
+    @property
+    def _has_weight(self):
+        return self.weighted or self.masked or self.ignoring
+
     def _stage(self, level):
         return sorted((x for x in self.scalars if x.level == level and x.op not in REDUCTIONS), key=lambda x: x.number)
 
-    def _blocks(self):
+    def _block_of_strips(self):
         """Up to the loop over the strips of LANES rows of a block."""
         self.line("lanes = np.zeros(LANES, np.float64)")
-        self.line("values = np.zeros(LANES, F)")
-        self.line("bads_y = np.zeros(LANES, I)")
-        self.line("bads_f = np.zeros(LANES, I)")
-        if self.graph.label is not None:
-            self.line("labels = np.zeros(LANES, I)")
-        if self._has_weight:
-            self.line("weights = np.zeros(LANES, F)")
         self.line("for b in range(first, last):")
         self.depth += 1
         self.line("start = uint64(b) * uint64(block)")
         self.line("stop = min(n_, start + uint64(block))")
         self.line("lanes[:] = 0.0")
-        self.line("bads_y[:] = I(0)")
-        self.line("bads_f[:] = I(0)")
+        self.line("found_y = found_f = I(0)")
         if "columns" in self.roots:
             self.line("row_sums[b * columns:(b + 1) * columns] = 0.0")
         self.line("while start < stop:")
         self.depth += 1
         self.line("end = min(start + uint64(LANES), stop)")
         self.line("m = end - start")
-        if "sum" in self.roots:
-            self.line("values[:] = ZERO")
         if self._has_weight:
             weight = "F(w[start + j])" if self.weighted else "ONE"
             self.line("for j in range(m):")
             if self.masked:
-                self.line(f"    weights[j] = where(mask[start + j], ZERO, {weight})")
-            else:
-                self.line(f"    weights[j] = {weight}")
+                weight = f"where(mask[start + j], ZERO, {weight})"
+            self.line(f"    {self.slot('F', 'weight')} = {weight}")
         if self.graph.label is not None:
             self.line("for j in range(m):")
             self.depth += 1
             self.line("given = int64(y[start + j])")
             self.line("inside = (given >= int64(0)) & (given < int64(n_classes))")
-            taken_out = []
+            weight = self.slot("F", "weight") if self._has_weight else None
             if self.ignoring:
-                self.line("weights[j] = where(given == ignored, ZERO, weights[j])")
-            if self._has_weight:
-                taken_out = ["weights[j] != ZERO"]
-            self.line(f"bads_y[j] = where({' & '.join([f'({t})' for t in taken_out] + ['(not inside)'])}, I(1), bads_y[j])")
-            self.line("labels[j] = where(inside, I(given), I(0))")
+                self.line(f"{weight} = where(given == ignored, ZERO, {weight})")
+            outside = f"({weight} != ZERO) & (not inside)" if weight else "not inside"
+            self.line(f"found_y |= where({outside}, I(1), I(0))")
+            self.line(f"{self.slot('I', 'label')} = where(inside, I(given), I(0))")
             self.depth -= 1
 
-    @property
-    def _has_weight(self):
-        return self.weighted or self.masked or self.ignoring
-
-    def _end_of_blocks(self):
-        if "sum" in self.roots:
-            self.line("for j in range(LANES):")
-            self.line("    lanes[j] += values[j]")
+    def _end_of_strip(self):
+        """What the rows of a strip gave, for those that there are."""
+        places = [name for name in ("sum", "v", "bad_y", "bad_f") if name in self.roots]
+        single = [name for name in ("g", "h") if name in self.roots and not self.roots[name].row]
+        if places or single:
+            self.line("for j in range(m):")
+            if "sum" in places:
+                self.line(f"    lanes[j] += {self.slot('F', 'sum')}")
+            for name in [n for n in places if n == "v"] + single:
+                self.line(f"    {name}[start + j] = {self.slot('F', name)}")
+            for name in (n for n in places if n.startswith("bad")):
+                self.line(f"    found_{name[-1]} |= {self.slot('I', name)}")
         self.line("start = end")
         self.depth -= 1
         self.line("half = LANES // 2")
         self.line("while half > 0:")
         self.line("    for j in range(half):")
         self.line("        lanes[j] += lanes[j + half]")
-        self.line("        bads_y[j] |= bads_y[j + half]")
-        self.line("        bads_f[j] |= bads_f[j + half]")
         self.line("    half //= 2")
         self.line("partials[b, 0] = lanes[0]")
-        self.line("partials[b, 1] = F(bads_y[0]) + 2.0 * F(bads_f[0])")
+        self.line("partials[b, 1] = F(found_y) + 2.0 * F(found_f)")
 
-    def _scalar_outputs(self, level, known, load, j):
+    def _scalar_outputs(self, level, known, load):
+        """[(place, text)] of the outputs that are one number per row and known at this level."""
+        found = []
         for name, node in self.roots.items():
-            if node.row and node.op != "stack" or node.level != level:
-                continue
-            if node.op == "stack":
-                for k, a in enumerate(node.args):
-                    place = f"{name}_[{k} * LANES + j]" if not self.along else f"{name}[{j} * C + {k}]"
-                    self.line(f"{place} = {self.expression(a, known, load)}")
-                continue
-            text = self.expression(node, known, load)
-            if name == "sum":
-                self.line(f"values[{'j' if not self.along else 'r'}] = {text}")
-            elif name in ("v", "g", "h"):
-                self.line(f"{name}[{j}] = {text}")
-            elif name in ("bad_y", "bad_f"):
-                bads = "bads_" + name[-1] + ("[j]" if not self.along else "[r]")
-                self.line(f"{bads} = where({text}, I(1), {bads})")
+            if node.level == level and not node.row:
+                text = self.expression(node, known, load)
+                found.append((self.slot("F" if node.type == "F" else "I", name),
+                              text if node.type == "F" else f"where({text}, I(1), I(0))"))
+        return found
 
     def _start_of(self, node):
-        return {"largest": "-INF", "smallest": "INF", "total": "ZERO", "pick": "ZERO" if node.type == "F" else "I(0)"}.get(
-            node.op, "I(0)")
+        """What an accumulator holds before the first element."""
+        if node.op == "largest":
+            return "-INF"
+        if node.op == "smallest":
+            return "INF"
+        return "ZERO" if node.type == "F" else "I(0)"
 
-    def _reduce(self, node, x, name, k):
-        """How the accumulator `name` of a reduction takes in `x`, the element at index `k`."""
-        if node.op == "total":
-            return f"{name} + {x}"
-        if node.op in ("largest", "smallest"):
-            return f"where({x} {'>' if node.op == 'largest' else '<'} {name}, {x}, {name})"
-        if node.op == "any":
-            return f"where({x}, I(1), {name})"
-        raise AssertionError(node.op)
+    def _accumulated(self, reductions, known, load, index, slot_of, inside=None):
+        """[(place, text)]: the accumulators after one more element; `inside` is the text of whether there is one."""
+        writes = []
+        also = f" & {inside}" if inside else ""
+        for node in reductions:
+            place, x = slot_of(node), self.expression(node.args[0], known, load)
+            new = f"n{node.number}"
+            if node.op == "total":
+                x = f"where({inside}, {x}, ZERO)" if inside else x
+                self.line(f"{new} = {place} + {x}")
+            elif node.op == "any":
+                self.line(f"{new} = where({x}{also}, I(1), {place})")
+            elif node.op == "pick":
+                self.line(f"{new} = where({self.expression(self.graph.label, known, load)} == {index}, {x}, {place})")
+            elif node.op == "first_largest":
+                largest = slot_of(self.graph.call("largest", node.args))
+                self.line(f"{new} = where(({x} > {largest}){also}, {index}, {place})")
+            else:
+                sign = ">" if node.op == "largest" else "<"
+                self.line(f"{new} = where(({x} {sign} {place}){also}, {x}, {place})")
+            writes.append((place, new))
+        return writes
+
+    def _write(self, writes):
+        for place, text in writes:
+            self.line(f"{place} = {text}")
+
+    def _table(self, node):
+        return f"tables[{self.graph.tables.index(node.args[0])}]"
+
+    def _passes(self, level):
+        """(reductions, whole outputs, what is kept) of a pass over the row."""
+        reductions = [x for x in self.reductions[level] if not _direct(x) and not (self.along and x.op == "pick")]
+        outputs = [(name, node) for name, node in self.roots.items()
+                   if node.row and node.op != "stack" and node.level == level]
+        stores = [x for x in sorted(self.row_wanted[level], key=lambda x: x.number)
+                  if x in self.kept and x.op not in WHOLE_ROW]
+        return reductions, outputs, stores
+
+    def _buffers(self, length):
+        for node in sorted(self.kept, key=lambda x: x.number):
+            self.line(f"r{node.number} = np.empty({length}, {'I' if node.type == 'int' else 'F'})")
+        if any(node.op in ("sort", "ranks") for node in self.kept):
+            self.line("order, scratch = np.empty(columns, np.int64), np.empty(columns, np.int64)")
 
     # ---- tiles -------------------------------------------------------------------------------------------------
 
     def _tiles(self):
-        """LANES rows at a time, transposed: number (k, j) of a tile stands at k * LANES + j."""
-        graph, names = self.graph, {}
+        """LANES rows at a time, transposed: number (k, j) of a tile stands at k * LANES + j. Rows that are missing at the
+        end of the data are computed from what the tile held before, and not written."""
+        graph = self.graph
         read = {leaf.op for node in self._all() for leaf in _below(node) if leaf.op in ("f", "y", "v") and leaf.row}
         read |= {x.args[0] for x in self.scalars if x.op == "column"}
         for name in sorted(read):
-            self.line(f"{name}_tile = np.empty(C * uint64(LANES), F)")
+            self.line(f"{name}_tile = np.zeros(C * L, F)")
         for name, node in self.roots.items():
             if node.row:
-                self.line(f"{name}_ = np.empty(C * uint64(LANES), F)")
-        for node in sorted(self.kept, key=lambda x: x.number):
-            self.line(f"r{node.number} = np.empty(C * uint64(LANES), {'I' if node.type == 'int' else 'F'})")
-        stored = self._stored()
-        for node in stored:
-            names[node] = f"s{node.number}"
-            self.line(f"s{node.number} = np.empty(LANES, {'F' if node.type == 'F' else 'I'})")
-        if any(node.op in ("sort", "ranks") for node in self.kept):
-            self.line("order, scratch = np.empty(columns, np.int64), np.empty(columns, np.int64)")
-        self._blocks()
+                self.line(f"{name}_ = np.empty(C * L, F)")
+        self._buffers("C * L")
+        stored = set(self._stored())
+        self._block_of_strips()
         for name in sorted(read):
-            source = "v_in" if name == "v" else name
-            self.line(f"load_{name}({source}, start, m, C, n_, {name}_tile)")
+            self.line(f"load_{name}({'v_in' if name == 'v' else name}, start, m, C, n_, {name}_tile)")
+        for name in ("f", "y", "v"):
+            if name not in read and any(x.op == name and not x.row for x in self.scalars):
+                source = {"f": "f[start + j]", "y": "F(y[start + j])", "v": "v_in[start + j]"}[name]
+                self.line("for j in range(m):")
+                self.line(f"    {self.slot('F', name)} = {source}")
+
+        def stored_slot(node):
+            return self.slot(node.type, node)
+
+        def load_stored(node):
+            place = stored_slot(node)
+            return f"({place} != I(0))" if node.type == "bool" else place
 
         def load_scalar(node):
             if node.op == "label":
-                return "labels[j]"
-            if node.op == "weight":
-                return "weights[j]"
-            if node.op in ("f", "y", "v"):
-                return f"{'F(y' if node.op == 'y' else 'v_in' if node.op == 'v' else 'f'}[start + j]" + (
-                    ")" if node.op == "y" else "")
+                return self.slot("I", "label")
+            if node.op in ("weight", "f", "y", "v"):
+                return self.slot("F", node.op)
             if node.op == "column":
-                return f"{node.args[0]}_tile[{node.args[1]} * LANES + j]"
-            if node.op == "pick" and node.args[0].op == "table":
-                return f"tables[{graph.tables.index(node.args[0].args[0])}][uint64(labels[j])]"
-            if node.op == "pick" and node.args[0].op == "matrix_row":
-                return (f"tables[{graph.tables.index(node.args[0].args[0])}]"
-                        "[uint64(labels[j]) * C + uint64(labels[j])]")
-            if node.op in REDUCTIONS or node in names and node not in current:
-                return f"{names[node]}[j]" if node.type == "F" or node.op in ("first_largest", "pick") or node.type == "int" \
-                    else f"({names[node]}[j] != I(0))"
+                return f"{node.args[0]}_tile[uint64({node.args[1] * LANES}) + j]"
+            if _direct(node):
+                at = f"uint64({self.slot('I', 'label')})"
+                return f"{self._table(node.args[0])}[{at}" + (f" * C + {at}]" if node.args[0].op == "matrix_row" else "]")
+            if node.op in REDUCTIONS or node in stored and node.level < self.level:
+                return load_stored(node)
             return None
 
-        for level in range(self.levels):
-            current = set(self._stage(level))
-            starts = [x for x in self.reductions[level] if not _direct(x)]
-            outs = any(node.level == level and (not node.row or node.op == "stack") for node in self.roots.values())
-            keep = [x for x in current if x in names]
-            if starts or keep or outs:
-                self.line("for j in range(m):")
+        for self.level in range(self.levels):
+            reductions, outputs, stores = self._passes(self.level)
+            keep = [x for x in self._stage(self.level) if x in stored]
+            stacks = [(name, node) for name, node in self.roots.items() if node.op == "stack" and node.level == self.level]
+            ready = any(node.level == self.level and not node.row for node in self.roots.values())
+            if reductions or keep or stacks or ready:
+                self.line("for j in range(L):")
                 self.depth += 1
                 known = {}
                 writes = []
-                for node in sorted(keep, key=lambda x: x.number):
+                for node in keep:
                     text = self.expression(node, known, load_scalar)
-                    writes.append(f"{names[node]}[j] = " + (text if node.type != "bool" else f"where({text}, I(1), I(0))"))
-                self._scalar_outputs(level, known, load_scalar, "start + j")
-                for text in writes:
-                    self.line(text)
-                for node in starts:
-                    self.line(f"{names[node]}[j] = {self._start_of(node)}")
+                    writes.append((stored_slot(node), text if node.type != "bool" else f"where({text}, I(1), I(0))"))
+                writes += self._scalar_outputs(self.level, known, load_scalar)
+                for name, node in stacks:
+                    writes += [(f"{name}_[uint64({k * LANES}) + j]", self.expression(a, known, load_scalar))
+                               for k, a in enumerate(node.args)]
+                self._write([*writes, *[(stored_slot(node), self._start_of(node)) for node in reductions]])
                 self.depth -= 1
-            self._tile_pass(level, names, load_scalar)
-            for node in self.whole[level]:
-                self._tile_whole(node, names, load_scalar)
+            if reductions or outputs or stores:
+                self._tile_pass(reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar)
+            for node in self.whole[self.level]:
+                self._tile_whole(node, stored, load_stored, load_scalar)
         for name, node in self.roots.items():
             if node.row and name in ("g", "h"):
                 self.line(f"store({name}, start, m, C, n_, {name}_)")
             elif name == "columns":
                 self.line("for k in range(C):")
                 self.line("    for j in range(m):")
-                self.line("        row_sums[uint64(b) * C + k] += columns_[k * uint64(LANES) + j]")
-        self._end_of_blocks()
+                self.line("        row_sums[uint64(b) * C + k] += columns_[k * L + j]")
+        self._end_of_strip()
 
     def _all(self):
         return [*self.roots.values(), *self.scalars, *self.kept]
 
     def _stored(self):
-        """Scalars that are read by a row pass, by a later stage or by a loop of pairs."""
+        """Scalars that are read by a pass over the row, by a later stage or by a loop of pairs."""
         used = set()
         for level in range(self.levels):
             for node in self.row_wanted[level]:
-                used |= {x for x in self._scalar_leaves(node, level)}
+                used |= self._scalar_leaves(node, level)
         for node in self.kept:
             if node.op == "pairs":
                 used |= {x for x in _below(node.args[0]) if x in self.scalars}
         for node in self.scalars:
             if node.op in REDUCTIONS:
-                if not _direct(node):
-                    used.add(node)
-                continue
-            for a in node.args:
-                if hasattr(a, "op") and a in self.scalars and a.level < node.level:
-                    used.add(a)
+                used.add(node)
+            else:
+                used |= {a for a in node.args if hasattr(a, "op") and a in self.scalars and a.level < node.level}
         for node in self.roots.values():
             args = node.args if node.op == "stack" else [] if node.row else [node]
             used |= {a for a in args if a in self.scalars and a.level < node.level}
@@ -410,78 +448,55 @@ class Writer:
             todo += [a for a in x.args if hasattr(a, "op")]
         return found
 
-    def _tile_pass(self, level, names, load_scalar):
-        wanted = sorted(self.row_wanted[level], key=lambda x: x.number)
-        reductions = [x for x in self.reductions[level] if not _direct(x)]
-        outputs = [(name, node) for name, node in self.roots.items()
-                   if node.row and node.op != "stack" and node.level == level]
-        stores = [x for x in wanted if x in self.kept and x.op not in WHOLE_ROW]
-        if not (reductions or outputs or stores):
-            return
-        graph = self.graph
+    def _tile_pass(self, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar):
         self.line("for k in range(C):")
         self.depth += 1
         self.line("kk = I(k)")
-        self.line("at = k * uint64(LANES)")
-        self.line("for j in range(m):")
+        self.line("at = k * L")
+        self.line("for j in range(L):")
         self.depth += 1
 
         def load(node):
             if not node.row:
-                return load_scalar(node)
+                return load_stored(node) if node in stored else load_scalar(node)
             if node.op in ("f", "y", "v"):
                 return f"{node.op}_tile[at + j]"
             if node.op == "index":
                 return "kk"
             if node.op == "table":
-                return f"tables[{graph.tables.index(node.args[0])}][k]"
+                return f"{self._table(node)}[k]"
             if node.op == "matrix_row":
-                return f"tables[{graph.tables.index(node.args[0])}][uint64(labels[j]) * C + k]"
-            if node in self.kept and (node.level < level or node.op in WHOLE_ROW):
+                return f"{self._table(node)}[uint64({self.slot('I', 'label')}) * C + k]"
+            if node in self.kept and (node.level < self.level or node.op in WHOLE_ROW):
                 return f"r{node.number}[at + j]"
             if node.op == "spread":
                 return self.expression(node.args[0], known, load)
             return None
 
-        known, writes = {}, []
-        for node in stores:
-            writes.append(f"r{node.number}[at + j] = {self.expression(node, known, load)}")
-        for node in sorted(reductions, key=lambda x: (x.op != "first_largest", x.number)):
-            x, name = self.expression(node.args[0], known, load), f"{names[node]}[j]"
-            if node.op == "pick":
-                writes.append(f"{name} = where({self.expression(graph.label, known, load)} == kk, {x}, {name})")
-            elif node.op == "first_largest":
-                largest = names[graph.call("largest", node.args)]
-                writes.append(f"{name} = where({x} > {largest}[j], kk, {name})")
-            else:
-                writes.append(f"{name} = {self._reduce(node, x, name, 'kk')}")
-        for name, node in outputs:
-            writes.append(f"{name}_[at + j] = {self.expression(node, known, load)}")
-        for text in writes:
-            self.line(text)
+        known = {}
+        writes = [(f"r{node.number}[at + j]", self.expression(node, known, load)) for node in stores]
+        writes += [(f"{name}_[at + j]", self.expression(node, known, load)) for name, node in outputs]
+        self._write([*self._accumulated(reductions, known, load, "kk", stored_slot), *writes])
         self.depth -= 2
 
-    def _tile_whole(self, node, names, load_scalar):
+    def _tile_whole(self, node, stored, load_stored, load_scalar):
         out = f"r{node.number}"
         if node.op == "pairs":
             body, count, *rows = node.args
-            self.line("for k in range(C):")
-            self.line("    for j in range(m):")
-            self.line(f"        {out}[k * uint64(LANES) + j] = ZERO")
-            self.line("    for i in range(C):")
-            self.line("        for j in range(m):")
-            self.depth += 3
-            known = {}
 
             def load(x):
-                if x.op == "outer":
-                    return f"r{rows[x.args[0]].number}[k * uint64(LANES) + j]"
-                if x.op == "inner":
-                    return f"r{rows[count + x.args[0]].number}[i * uint64(LANES) + j]"
-                return load_scalar(x)
+                if x.op in ("outer", "inner"):
+                    row, at = (rows[x.args[0]], "k") if x.op == "outer" else (rows[count + x.args[0]], "i")
+                    return f"r{row.number}[{at} * L + j]"
+                return load_stored(x) if x in stored else load_scalar(x)
 
-            text = self.expression(body, known, load)
-            self.line(f"{out}[k * uint64(LANES) + j] += {text}")
+            self.line("for k in range(C):")
+            self.line("    for j in range(L):")
+            self.line(f"        {out}[k * L + j] = ZERO")
+            self.line("    for i in range(C):")
+            self.line("        for j in range(L):")
+            self.depth += 3
+            self.line(f"{out}[k * L + j] += {self.expression(body, {}, load)}")
             self.depth -= 3
             return
         source = f"r{node.args[0].number}"
@@ -489,155 +504,161 @@ class Writer:
             backwards = node.op == "reverse_cumulative"
             self.line("for i in range(C):")
             self.depth += 1
-            self.line("k = (C - uint64(1) - i) * uint64(LANES)" if backwards else "k = i * uint64(LANES)")
-            self.line(f"before = k {'+' if backwards else '-'} uint64(LANES)")
+            self.line("k = (C - uint64(1) - i) * L" if backwards else "k = i * L")
+            self.line(f"before = k {'+' if backwards else '-'} L")
             self.line("if i == uint64(0):")
-            self.line("    for j in range(m):")
+            self.line("    for j in range(L):")
             self.line(f"        {out}[k + j] = {source}[k + j]")
             self.line("else:")
-            self.line("    for j in range(m):")
+            self.line("    for j in range(L):")
             self.line(f"        {out}[k + j] = {out}[before + j] + {source}[k + j]")
             self.depth -= 1
             return
         self.line("for j in range(m):")
-        self.line(f"    order_of({source}, j, uint64(LANES), C, order, scratch)")
+        self.line(f"    order_of({source}, j, L, C, order, scratch)")
         self.line("    for k in range(C):")
         if node.op == "sort":
-            self.line(f"        {out}[k * uint64(LANES) + j] = {source}[uint64(order[k]) * uint64(LANES) + j]")
+            self.line(f"        {out}[k * L + j] = {source}[uint64(order[k]) * L + j]")
         else:
-            self.line(f"        {out}[uint64(order[k]) * uint64(LANES) + j] = I(k)")
+            self.line(f"        {out}[uint64(order[k]) * L + j] = I(k)")
 
     # ---- along the row -----------------------------------------------------------------------------------------
 
     def _along(self):
-        """One row at a time, in strips of LANES numbers."""
+        """One row at a time, in strips of LANES numbers. The last strip is filled up with what the one before it held:
+        loops of a fixed length have no scalar remainder, and the accumulators leave out what does not belong to the row."""
         graph = self.graph
-        for node in sorted(self.kept, key=lambda x: x.number):
-            self.line(f"r{node.number} = np.empty(columns, {'I' if node.type == 'int' else 'F'})")
-        for level in range(self.levels):
-            for node in self.reductions[level]:
-                if node.op != "pick":
-                    self.line(f"a{node.number} = np.empty(LANES, {'F' if node.type == 'F' else 'I'})")
+        self._buffers("(C + L - uint64(1)) // L * L")
         if "columns" in self.roots:
             self.line("columns_ = np.empty(columns, F)")
-        if any(node.op in ("sort", "ranks") for node in self.kept):
-            self.line("order, scratch = np.empty(columns, np.int64), np.empty(columns, np.int64)")
-        self._blocks()
+        self._block_of_strips()
         self.line("for r in range(m):")
         self.depth += 1
         self.line("i = start + r")
         self.line("base = i * C")
+        if graph.label is not None:
+            self.line(f"label = {self.slot('I', 'label').replace('+ j', '+ r')}")
+        if self._has_weight:
+            self.line(f"weight = {self.slot('F', 'weight').replace('+ j', '+ r')}")
         known = {}
 
         def load_scalar(node):
-            if node.op == "label":
-                return "labels[r]"
-            if node.op == "weight":
-                return "weights[r]"
-            if node.op in ("f", "v"):
-                return f"{'v_in' if node.op == 'v' else 'f'}[i]"
-            if node.op == "y":
-                return "F(y[i])"
+            if node.op in ("label", "weight"):
+                return node.op
+            if node.op in ("f", "v", "y"):
+                return {"f": "f[i]", "v": "v_in[i]", "y": "F(y[i])"}[node.op]
             if node.op == "column":
                 return f"{'v_in' if node.args[0] == 'v' else 'f'}[base + uint64({node.args[1]})]"
             if node.op == "pick":
-                x = node.args[0]
-                at = f"uint64({self.expression(graph.label, known, load_scalar)})"
+                x, at = node.args[0], "uint64(label)"
                 if x.op in ("f", "v"):
                     return f"{'v_in' if x.op == 'v' else 'f'}[base + {at}]"
-                if x.op == "table":
-                    return f"tables[{graph.tables.index(x.args[0])}][{at}]"
-                if x.op == "matrix_row":
-                    return f"tables[{graph.tables.index(x.args[0])}][{at} * C + {at}]"
+                if x.op in ("table", "matrix_row"):
+                    return f"{self._table(x)}[{at}" + (f" * C + {at}]" if x.op == "matrix_row" else "]")
                 return f"r{x.number}[{at}]"
             return None
 
-        for level in range(self.levels):
-            for node in self._stage(level):
+        for self.level in range(self.levels):
+            for node in self._stage(self.level):
                 self.expression(node, known, load_scalar)
-            self._scalar_outputs(level, known, load_scalar, "i")
-            self._row_pass(level, known, load_scalar)
-            for node in self.whole[level]:
+            writes = self._scalar_outputs(self.level, known, load_scalar)
+            self._write([(place.replace("+ j", "+ r"), text) for place, text in writes])
+            for name, node in self.roots.items():
+                if node.op == "stack" and node.level == self.level:
+                    self._write([(f"{name}[base + uint64({k})]", self.expression(a, known, load_scalar))
+                                 for k, a in enumerate(node.args)])
+            self._row_pass(known, load_scalar)
+            for node in self.whole[self.level]:
                 self._row_whole(node, known, load_scalar)
         if "columns" in self.roots:
             self.line("for j in range(C):")
             self.line("    row_sums[uint64(b) * C + j] += columns_[j]")
         self.depth -= 1
-        self._end_of_blocks()
+        self._end_of_strip()
 
-    def _row_pass(self, level, known, load_scalar):
-        graph = self.graph
-        wanted = sorted(self.row_wanted[level], key=lambda x: x.number)
-        reductions = [x for x in self.reductions[level] if x.op != "pick"]
-        outputs = [(name, node) for name, node in self.roots.items()
-                   if node.row and node.op != "stack" and node.level == level]
-        stores = [x for x in wanted if x in self.kept and x.op not in WHOLE_ROW]
+    def _row_pass(self, known, load_scalar):
+        reductions, outputs, stores = self._passes(self.level)
         if not (reductions or outputs or stores):
             return
-        needed = set()
-        for node in wanted:
-            needed |= self._scalar_leaves(node, level)
-        for node in sorted(needed, key=lambda x: x.number):
-            self.expression(node, known, load_scalar)
-        for node in wanted:
-            if any(x.op == "matrix_row" for x in _below(node)) and graph.label is not None:
-                self.expression(graph.label, known, load_scalar)
-        for node in reductions:
-            self.line(f"a{node.number}[:] = {self._start_of(node)}")
+        for wanted in self.row_wanted[self.level]:
+            for node in sorted(self._scalar_leaves(wanted, self.level), key=lambda x: x.number):
+                self.expression(node, known, load_scalar)
+
+        def accumulator(node):
+            return self.slot(node.type, node)
+
+        if reductions:
+            self.line("for j in range(L):")
+            for node in reductions:
+                self.line(f"    {accumulator(node)} = {self._start_of(node)}")
         self.line("t = uint64(0)")
         self.line("while t < C:")
         self.depth += 1
-        self.line("q = min(uint64(LANES), C - t)")
+        self.line("q = min(L, C - t)")
         self.line("at = base + t")
-        self.line("for j in range(q):")
+        leaves = {x for node in self.row_wanted[self.level] for x in self._row_leaves(node)}
+        for node in sorted(leaves, key=lambda x: x.number):
+            self.line("for j in range(q):")
+            self.line(f"    {self.slot('F', node)} = {self._leaf_in_memory(node)}")
+        self.line("first_k, end_k = I(t), I(C)")
+        self.line("for j in range(L):")
         self.depth += 1
+        self.line("kk = first_k + I(j)")
 
         def load(node):
             if not node.row:
                 return load_scalar(node)
-            if node.op in ("f", "v"):
-                return f"{'v_in' if node.op == 'v' else 'f'}[at + j]"
-            if node.op == "y":
-                return "F(y[at + j])"
             if node.op == "index":
-                return "I(t + j)"
-            if node.op == "table":
-                return f"tables[{graph.tables.index(node.args[0])}][t + j]"
-            if node.op == "matrix_row":
-                return f"tables[{graph.tables.index(node.args[0])}][uint64({known[graph.label]}) * C + t + j]"
-            if node in self.kept and (node.level < level or node.op in WHOLE_ROW):
+                return "kk"
+            if node.op in LEAVES:
+                return self.slot("F", node)
+            if node in self.kept and (node.level < self.level or node.op in WHOLE_ROW):
                 return f"r{node.number}[t + j]"
             if node.op == "spread":
                 return self.expression(node.args[0], inner, load)
             return None
 
-        inner, writes = dict(known), []
-        for node in stores:
-            writes.append(f"r{node.number}[t + j] = {self.expression(node, inner, load)}")
-        for node in sorted(reductions, key=lambda x: (x.op != "first_largest", x.number)):
-            x, name = self.expression(node.args[0], inner, load), f"a{node.number}[j]"
-            if node.op == "first_largest":
-                largest = graph.call("largest", node.args)
-                writes.append(f"{name} = where({x} > a{largest.number}[j], I(t + j), {name})")
-            else:
-                writes.append(f"{name} = {self._reduce(node, x, name, 'I(t + j)')}")
-        for name, node in outputs:
-            place = "columns_[t + j]" if name == "columns" else f"{name}[at + j]"
-            writes.append(f"{place} = {self.expression(node, inner, load)}")
-        for text in writes:
-            self.line(text)
+        inner = dict(known)
+        writes = [(f"r{node.number}[t + j]", self.expression(node, inner, load)) for node in stores]
+        writes += [(self.slot("F", f"{name}_"), self.expression(node, inner, load)) for name, node in outputs]
+        self._write([*self._accumulated(reductions, inner, load, "kk", accumulator, "(kk < end_k)"), *writes])
         self.depth -= 1
-        self.line("t += uint64(LANES)")
+        for name, _ in outputs:
+            self.line("for j in range(q):")
+            self.line(f"    {'columns_[t + j]' if name == 'columns' else f'{name}[at + j]'} = {self.slot('F', f'{name}_')}")
+        self.line("t += L")
         self.depth -= 1
-        for node in sorted(reductions, key=lambda x: (x.op != "first_largest", x.number)):
+        for node in sorted(reductions, key=lambda x: x.op != "first_largest"):
+            place = accumulator(node)
+            begin = place[place.index("(") + 1:place.index(")")]
+            name = f"x{node.number}"
             if node.op == "first_largest":
-                largest = graph.call("largest", node.args)
-                self.line(f"x{node.number} = fold_first_largest(a{largest.number}, a{node.number})")
-            elif node.op == "any":
-                self.line(f"x{node.number} = fold_any(a{node.number}) != I(0)")
+                largest = accumulator(self.graph.call("largest", node.args))
+                self.line(f"{name} = fold_first_largest(S, {largest[largest.index('(') + 1:largest.index(')')]}, N, {begin})")
             else:
-                self.line(f"x{node.number} = fold_{node.op}(a{node.number})")
-            known[node] = f"x{node.number}"
+                array = "S" if node.type == "F" else "N"
+                self.line(f"{name} = fold_{node.op}({array}, {begin})" + (" != I(0)" if node.type == "bool" else ""))
+            known[node] = name
+
+    def _row_leaves(self, node):
+        """The rows that a pass reads from memory to compute a row node."""
+        found, seen, todo = set(), set(), [node]
+        while todo:
+            x = todo.pop()
+            if x in seen or not x.row or x in self.kept and (x.level < self.level or x.op in WHOLE_ROW):
+                continue
+            seen.add(x)
+            if x.op in LEAVES and x.op != "index":
+                found.add(x)
+            todo += [a for a in x.args if hasattr(a, "op")]
+        return found
+
+    def _leaf_in_memory(self, node):
+        if node.op == "table":
+            return f"{self._table(node)}[t + j]"
+        if node.op == "matrix_row":
+            return f"{self._table(node)}[uint64(label) * C + t + j]"
+        return {"f": "f[at + j]", "v": "v_in[at + j]", "y": "F(y[at + j])"}[node.op]
 
     def _row_whole(self, node, known, load_scalar):
         out = f"r{node.number}"
@@ -645,19 +666,18 @@ class Writer:
             body, count, *rows = node.args
             for x in sorted((x for x in _below(body) if x in self.scalars), key=lambda x: x.number):
                 self.expression(x, known, load_scalar)
+
+            def load(x):
+                if x.op in ("outer", "inner"):
+                    row, at = (rows[x.args[0]], "k") if x.op == "outer" else (rows[count + x.args[0]], "j")
+                    return f"r{row.number}[{at}]"
+                return load_scalar(x)
+
             self.line("for k in range(C):")
             self.depth += 1
             self.line("sum_ = ZERO")
             self.line("for j in range(C):")
             self.depth += 1
-
-            def load(x):
-                if x.op == "outer":
-                    return f"r{rows[x.args[0]].number}[k]"
-                if x.op == "inner":
-                    return f"r{rows[count + x.args[0]].number}[j]"
-                return load_scalar(x)
-
             self.line(f"sum_ += {self.expression(body, dict(known), load)}")
             self.depth -= 1
             self.line(f"{out}[k] = sum_")
@@ -715,53 +735,55 @@ def helpers(register, F, where, layouts, dtypes):
     """The functions that the text of a kernel calls. `layouts` and `dtypes`: of predictions and of targets."""
     from . import transpose
 
-    I = np.int32 if F is np.float32 else np.int64
-    lanes, one = uint64(LANES), uint64(1)
+    @register
+    def fold_total(S, at):
+        half = LANES // 2
+        while half > 0:
+            for j in range(at, at + half):
+                S[j] += S[j + half]
+            half //= 2
+        return S[at]
 
     @register
-    def fold_total(a):
+    def fold_largest(S, at):
+        half = LANES // 2
+        while half > 0:
+            for j in range(at, at + half):
+                S[j] = where(S[j + half] > S[j], S[j + half], S[j])
+            half //= 2
+        return S[at]
+
+    @register
+    def fold_smallest(S, at):
+        half = LANES // 2
+        while half > 0:
+            for j in range(at, at + half):
+                S[j] = where(S[j + half] < S[j], S[j + half], S[j])
+            half //= 2
+        return S[at]
+
+    @register
+    def fold_any(N, at):
+        half = LANES // 2
+        while half > 0:
+            for j in range(at, at + half):
+                N[j] |= N[j + half]
+            half //= 2
+        return N[at]
+
+    @register
+    def fold_first_largest(S, at, N, place):
+        """The largest ends up in its lane 0, where `fold_largest` finds it."""
         half = LANES // 2
         while half > 0:
             for j in range(half):
-                a[j] += a[j + half]
+                one, other = S[at + j], S[at + j + half]
+                k, after = N[place + j], N[place + j + half]
+                better = (other > one) | ((other == one) & (after < k))
+                S[at + j] = where(better, other, one)
+                N[place + j] = where(better, after, k)
             half //= 2
-        return a[0]
-
-    @register
-    def fold_largest(a):
-        half = LANES // 2
-        while half > 0:
-            for j in range(half):
-                a[j] = where(a[j + half] > a[j], a[j + half], a[j])
-            half //= 2
-        return a[0]
-
-    @register
-    def fold_smallest(a):
-        half = LANES // 2
-        while half > 0:
-            for j in range(half):
-                a[j] = where(a[j + half] < a[j], a[j + half], a[j])
-            half //= 2
-        return a[0]
-
-    @register
-    def fold_any(a):
-        half = LANES // 2
-        while half > 0:
-            for j in range(half):
-                a[j] |= a[j + half]
-            half //= 2
-        return a[0]
-
-    @register
-    def fold_first_largest(largest, position):
-        """Destroys neither: the lanes of `largest` are folded after it."""
-        best, at = largest[0], position[0]
-        for j in range(1, LANES):
-            better = (largest[j] > best) | ((largest[j] == best) & (position[j] < at))
-            best, at = where(better, largest[j], best), where(better, position[j], at)
-        return at
+        return N[place]
 
     @register
     def order_of(keys, first, stride, n, order, scratch):
@@ -794,5 +816,8 @@ def helpers(register, F, where, layouts, dtypes):
     load_y = load_f
     if dtypes[1] != np.dtype(F) or layouts[1] != layouts[0]:
         load_y = transpose.converting_loader(register, F, LANES, layouts[1])
-    load_v = load_f
-    return dict(locals())
+    return {
+        "fold_total": fold_total, "fold_largest": fold_largest, "fold_smallest": fold_smallest, "fold_any": fold_any,
+        "fold_first_largest": fold_first_largest, "order_of": order_of, "load_f": load_f, "load_y": load_y,
+        "load_v": load_f, "store": store, "L": uint64(LANES),
+    }

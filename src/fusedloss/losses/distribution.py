@@ -100,11 +100,6 @@ def stirling_bend(x):
     return q * (q * q) * _polynomial(BERNOULLI, q * q) + where(near, steps, 0.0)
 
 
-def _rising(u):
-    """(1 + u) log(1 + u) - u for u >= 0."""
-    return where(u < 1.0, (1.0 + u) * log1pmx(u) + u * u, (1.0 + u) * log1p(u) - u)
-
-
 def _lagging(x, share):
     """log(1 + x) - share for x >= 0, where share = x / (1 + x)."""
     return where(x < 1.0, log1pmx(x) + x * share, log1p(x) - share)
@@ -437,13 +432,13 @@ class LogNormalNLL(GaussianNLL):
     peers = ("ngboost LogNormal", "xgboost survival:aft normal", "lightgbmlss LogNormal", "-scipy.stats.lognorm.logpdf")
 
     def _value(self, y, mu, s):
-        return super()._value(log(y), mu, s) + log(y)
+        return GaussianNLL._value(self, log(y), mu, s) + log(y)
 
     def _slopes(self, y, mu, s):
-        return super()._slopes(log(y), mu, s)
+        return GaussianNLL._slopes(self, log(y), mu, s)
 
     def _bends(self, y, mu, s):
-        return super()._bends(log(y), mu, s)
+        return GaussianNLL._bends(self, log(y), mu, s)
 
     def start(self, y, w):
         import numpy as np
@@ -472,20 +467,20 @@ class WeibullNLL(GumbelNLL):
              "-scipy.stats.weibull_min.logpdf")
 
     def _value(self, y, scale, shape):
-        return super()._value(-log(y), -scale, -shape) + log(y)
+        return GumbelNLL._value(self, -log(y), -scale, -shape) + log(y)
 
     def _slopes(self, y, scale, shape):
-        p, q = super()._slopes(-log(y), -scale, -shape)
+        p, q = GumbelNLL._slopes(self, -log(y), -scale, -shape)
         return -p, -q
 
     def _bends(self, y, scale, shape):
-        return super()._bends(-log(y), -scale, -shape)
+        return GumbelNLL._bends(self, -log(y), -scale, -shape)
 
     def _information(self, scale, shape):
-        return super()._information(-scale, -shape)
+        return GumbelNLL._information(self, -scale, -shape)
 
     def _natural(self, y, scale, shape):
-        p, q = super()._natural(-log(y), -scale, -shape)
+        p, q = GumbelNLL._natural(self, -log(y), -scale, -shape)
         return -p, -q
 
 
@@ -501,8 +496,8 @@ class GammaNLL(_Distribution):
     y > 0 (n,); y_pred (n, 2): log_mean, log_shape; the coefficient of variation is k^-1/2.
     Constants included: l = -scipy.stats.gamma(k, scale=mu/k).logpdf.
     Mean and shape are orthogonal, scale or rate and shape (scipy, ngboost, torch.distributions) are not.
-    Hessian: k y / mu, and k (y/mu - 1 - log(y/mu) + log k + 1 - digamma(k)) + k^2 trigamma(k) - k. Fisher: k and
-    k^2 trigamma(k) - k, between 1/2 (large k) and 1.
+    Hessian: k y / mu, and k (y/mu - 1 - log(y/mu) - log k + digamma(k)) + k^2 trigamma(k) - k, both positive.
+    Fisher: k and k^2 trigamma(k) - k, between 1/2 (large k) and 1.
     Cox and Reid, "Parameter orthogonality and approximate conditional inference", J. R. Stat. Soc. B 49, 1987.
     """
 
@@ -550,8 +545,8 @@ class BetaNLL(_Distribution):
 
     0 < y < 1 (n,); y_pred (n, 2): log_alpha, log_beta; the mean is p = a/(a + b).
     Constants included: l = -scipy.stats.beta(a, b).logpdf.
-    Computed as -a L(y/p) - b L((1-y)/(1-p)) with L(1 + u) = log(1 + u) - u, which is n times the divergence of p from
-    y, plus terms of y, and of a and b by Stirling's remainder.
+    Computed as -a log(y/p) - b log((1-y)/(1-p)), which is n times the divergence of p from y, plus terms of y, and of
+    a and b by Stirling's remainder.
     Hessian: the Fisher diagonal plus the gradient; the cross term -a b trigamma(a + b) is the same in both.
     Fisher: a^2 (trigamma(a) - trigamma(n)), -a b trigamma(n), b^2 (trigamma(b) - trigamma(n)), n = a + b: nearly
     singular for large n, and solved by its small parts.
@@ -565,27 +560,23 @@ class BetaNLL(_Distribution):
     peers = ("lightgbmlss Beta", "torch.distributions.Beta", "-scipy.stats.beta.logpdf")
 
     def _shares(self, y, f, g):
-        """y/p - 1 and (1-y)/(1-p) - 1, and the logs of y/p and (1-y)/(1-p), where p = a/(a + b)."""
+        """The logs of y/p and (1-y)/(1-p), p = a/(a + b): by the difference where y is near p."""
         p, rest = sigmoid(f - g), sigmoid(g - f)
         d = where(p < 0.5, y - p, rest - (1.0 - y))
         u, v = d / p, -d / rest
-        # next to -1 and far above, 1 + u has lost digits of y/p that log y and log p have
-        log_u = where(abs(u) < 0.5, log1p(u), log(y) + softplus(g - f))
-        log_v = where(abs(v) < 0.5, log1p(v), log1p(-y) + softplus(f - g))
-        return u, v, log_u, log_v
+        return (where(abs(u) < 0.5, log1p(u), log(y) + softplus(g - f)),
+                where(abs(v) < 0.5, log1p(v), log1p(-y) + softplus(f - g)))
 
     def _value(self, y, f, g):
         a, b = exp(f), exp(g)
-        u, v, log_u, log_v = self._shares(y, f, g)
-        divergence = (a * where(abs(u) < 0.5, -log1pmx(u), u - log_u)
-                      + b * where(abs(v) < 0.5, -log1pmx(v), v - log_v))
+        log_u, log_v = self._shares(y, f, g)
         harmonic = minimum(f, g) - log1p(exp(-abs(f - g)))  # log(a b / (a + b))
         remainder = stirling(a) + stirling(b) - stirling(a + b)
-        return divergence + (log(y) + log1p(-y)) + (HALF_LOG_2PI - 0.5 * harmonic) + remainder
+        return (log(y) + log1p(-y)) - (a * log_u + b * log_v) + (HALF_LOG_2PI - 0.5 * harmonic) + remainder
 
     def _slopes(self, y, f, g):
         a, b = exp(f), exp(g)
-        _, _, log_u, log_v = self._shares(y, f, g)
+        log_u, log_v = self._shares(y, f, g)
         p, rest = sigmoid(f - g), sigmoid(g - f)
         joint = stirling_slope(a + b)
         return (a * ((stirling_slope(a) - joint) - log_u) - 0.5 * rest,
@@ -677,7 +668,7 @@ class NegativeBinomialNLL(_Distribution):
         alpha, r, large, odds = self._odds(m, d)
         u, rest = y * alpha, log1p(odds)
         # lgamma(y + r) - lgamma(r) - y log r
-        rising = r * _rising(u) - 0.5 * log1p(u) + (stirling(y + r) - stirling(r))
+        rising = (y + r - 0.5) * log1p(u) - y + (stirling(y + r) - stirling(r))
         # r and y times log(1 + alpha mu), and -y log mu, without the difference of two large numbers
         return ((lgamma(y + 1.0) - rising) + r * (where(large, m + d, 0.0) + rest)) + y * (where(large, d, -m) + rest)
 
@@ -726,8 +717,9 @@ class ZeroInflatedPoissonNLL(_Distribution):
     y >= 0, counts (n,); y_pred (n, 2): log_rate, logit_zero. Constants included: log(y!) is not dropped
     (torch.nn.PoissonNLLLoss drops it, or with full=True approximates it).
     The mean is (1 - pi) lambda.
-    Hessian: for y = 0 negative in log_rate where lambda is large, and in logit_zero where a zero is likelier
-    structural than not; for y > 0 lambda and pi (1 - pi). Fisher in closed form, with a cross term.
+    Hessian: lambda and pi (1 - pi) for y > 0. For y = 0, with q = sigma(logit_zero + lambda) the probability that this
+    zero is structural, negative in log_rate where q lambda > 1 and in logit_zero where pi + q < 1.
+    Fisher in closed form, with a cross term.
     Lambert, "Zero-inflated Poisson regression", Technometrics 34, 1992.
     """
 
