@@ -210,7 +210,7 @@ def softmax(z):
     """
     top = first_largest(z)
     m = largest(z)
-    e = exp(z - m)  # noqa: F821
+    e = exp_neg(m - z)  # noqa: F821
     leads = index(z) == top
     rest = total(where(leads, 0.0, e))  # noqa: F821
     inverse = 1.0 / (1.0 + rest)
