@@ -16,7 +16,7 @@ from .arrays import numpy as arrays
 from .evaluate import PLAIN, REDUCTIONS, _reduced, _remedy, weight_sums
 from .kernels.rows import ELEMENTS, block_of
 
-ALONG_FROM = 192
+ALONG_FROM = 384
 """Columns from which a kernel runs along the row instead of across rows."""
 
 EFFECTIVE_NUMBER_BETA = 0.9999

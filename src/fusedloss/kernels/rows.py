@@ -17,7 +17,7 @@ from numba import prange, uint64
 
 from ..trace import CHEAP, LEAVES, REDUCTIONS, WHOLE_ROW
 
-BLOCK, ELEMENTS, LANES = 4096, 1 << 16, 128
+BLOCK, ELEMENTS, LANES = 4096, 1 << 16, 64
 
 ARGUMENTS = ("theta", "tables", "y", "f", "v_in", "w", "mask", "ignore", "scale", "partials", "row_sums", "v", "g", "h",
              "n", "columns", "n_classes", "unit", "block", "first", "last", "step")
@@ -41,7 +41,7 @@ class Writer:
     def __init__(self, graph, roots, along, weighted, masked, ignoring, frugal):
         self.graph, self.roots, self.along, self.frugal = graph, roots, along, frugal
         self.weighted, self.masked, self.ignoring = weighted, masked, ignoring
-        self.constants, self.lines, self.depth = {}, [], 1
+        self.constants, self.lines, self.depth, self.suffix = {}, [], 1, ""
         self.kept = set()    # row nodes with a buffer
         self._plan()
 
@@ -175,7 +175,7 @@ class Writer:
         elif text.isidentifier():
             known[node] = text
             return text
-        name = f"x{node.number}"
+        name = f"x{node.number}{self.suffix if node.row else ''}"
         self.line(f"{name} = {text}")
         known[node] = name
         return name
@@ -286,13 +286,14 @@ class Writer:
             return "INF"
         return "ZERO" if node.type == "F" else "I(0)"
 
-    def _accumulated(self, reductions, known, load, index, slot_of, inside=None):
-        """[(place, text)]: the accumulators after one more element; `inside` is the text of whether there is one."""
+    def _accumulated(self, reductions, known, load, index, slot_of, inside=None, places=None):
+        """[(place, text)]: the accumulators after one more element. `slot_of` says where they are now, `places` where they
+        go (the same place if None); `inside` is the text of whether there is one more."""
         writes = []
         also = f" & {inside}" if inside else ""
         for node in reductions:
             place, x = slot_of(node), self.expression(node.args[0], known, load)
-            new = f"n{node.number}"
+            new = f"n{node.number}{self.suffix}"
             if node.op == "total":
                 x = f"where({inside}, {x}, ZERO)" if inside else x
                 self.line(f"{new} = {place} + {x}")
@@ -306,7 +307,7 @@ class Writer:
             else:
                 sign = ">" if node.op == "largest" else "<"
                 self.line(f"{new} = where(({x} {sign} {place}){also}, {x}, {place})")
-            writes.append((place, new))
+            writes.append(((places or slot_of)(node), new))
         return writes
 
     def _write(self, writes):
@@ -449,35 +450,58 @@ class Writer:
         return found
 
     def _tile_pass(self, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar):
-        self.line("for k in range(C):")
-        self.depth += 1
-        self.line("kk = I(k)")
-        self.line("at = k * L")
+        """Two columns at a time where there are accumulators, which are then stored half as often."""
+        if not reductions:
+            self.line("for k in range(C):")
+            self.depth += 1
+            self._columns([""], reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar)
+            self.depth -= 1
+            return
+        self.line("k = uint64(0)")
+        for together in (["", "_b"], [""]):
+            self.line(f"while k + uint64({len(together)}) <= C:")
+            self.depth += 1
+            self._columns(together, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar)
+            self.line(f"k += uint64({len(together)})")
+            self.depth -= 1
+
+    def _columns(self, suffixes, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar):
+        for number, suffix in enumerate(suffixes):
+            self.line(f"k{suffix} = k" if not number else f"k{suffix} = k + uint64({number})")
+            self.line(f"kk{suffix} = I(k{suffix})")
+            self.line(f"at{suffix} = k{suffix} * L")
         self.line("for j in range(L):")
         self.depth += 1
+        numbers, writes, carried = {}, [], {}
+        for self.suffix in suffixes:
+            suffix, known = self.suffix, dict(numbers)
 
-        def load(node):
-            if not node.row:
-                return load_stored(node) if node in stored else load_scalar(node)
-            if node.op in ("f", "y", "v"):
-                return f"{node.op}_tile[at + j]"
-            if node.op == "index":
-                return "kk"
-            if node.op == "table":
-                return f"{self._table(node)}[k]"
-            if node.op == "matrix_row":
-                return f"{self._table(node)}[uint64({self.slot('I', 'label')}) * C + k]"
-            if node in self.kept and (node.level < self.level or node.op in WHOLE_ROW):
-                return f"r{node.number}[at + j]"
-            if node.op == "spread":
-                return self.expression(node.args[0], known, load)
-            return None
+            def load(node, suffix=suffix, known=known):
+                if not node.row:
+                    return load_stored(node) if node in stored else load_scalar(node)
+                if node.op in ("f", "y", "v"):
+                    return f"{node.op}_tile[at{suffix} + j]"
+                if node.op == "index":
+                    return f"kk{suffix}"
+                if node.op == "table":
+                    return f"{self._table(node)}[k{suffix}]"
+                if node.op == "matrix_row":
+                    return f"{self._table(node)}[uint64({self.slot('I', 'label')}) * C + k{suffix}]"
+                if node in self.kept and (node.level < self.level or node.op in WHOLE_ROW):
+                    return f"r{node.number}[at{suffix} + j]"
+                if node.op == "spread":
+                    return self.expression(node.args[0], known, load)
+                return None
 
-        known = {}
-        writes = [(f"r{node.number}[at + j]", self.expression(node, known, load)) for node in stores]
-        writes += [(f"{name}_[at + j]", self.expression(node, known, load)) for name, node in outputs]
-        self._write([*self._accumulated(reductions, known, load, "kk", stored_slot), *writes])
-        self.depth -= 2
+            writes += [(f"r{node.number}[at{suffix} + j]", self.expression(node, known, load)) for node in stores]
+            writes += [(f"{name}_[at{suffix} + j]", self.expression(node, known, load)) for name, node in outputs]
+            carried.update(self._accumulated(reductions, known, load, f"kk{suffix}",
+                                             lambda node: carried.get(stored_slot(node), stored_slot(node)),
+                                             places=stored_slot))
+            numbers = {node: name for node, name in known.items() if not node.row}
+        self.suffix = ""
+        self._write([*carried.items(), *writes])
+        self.depth -= 1
 
     def _tile_whole(self, node, stored, load_stored, load_scalar):
         out = f"r{node.number}"
