@@ -342,7 +342,7 @@ class RowProgram:
         self.loss, self.request = loss, request
         graph, roots = trace.traced(loss, request.y_layout is None and loss.target in ("label", "classes"),
                                     dict(request.wanted), request.w is not None or request.mask or request.ignoring,
-                                    request.class_factor)
+                                    request.class_factor, request.frugal)
         for place in ("sum", "v"):
             if place in roots and roots[place].row:
                 raise RowOutput(dict(request.wanted)[place])

@@ -7,6 +7,7 @@ it can be known: a reduction over the row is known one pass over the row later t
 
 from __future__ import annotations
 
+import operator
 import types
 from math import inf, nan
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from .rowmath import Symbolic
 
-REDUCTIONS = ("total", "largest", "smallest", "first_largest", "any", "pick")
+REDUCTIONS = ("total", "largest", "smallest", "first_largest", "any")
 WHOLE_ROW = ("cumulative", "reverse_cumulative", "sort", "ranks", "pairs")
 LEAVES = ("f", "y", "v", "index", "table", "matrix_row")
 CHEAP = ("add", "sub", "mul", "neg", "abs", "where", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "cast",
@@ -71,8 +72,8 @@ for _name, _op in (("neg", "neg"), ("abs", "abs"), ("invert", "not")):
 class Graph:
     """The nodes of a loss's formulas, and what they read: `tables` and `matrices` are its array parameters."""
 
-    def __init__(self, loss, label=False):
-        self.nodes, self._known = [], {}
+    def __init__(self, loss, label=False, frugal=False):
+        self.nodes, self._known, self.frugal = [], {}, frugal
         self.loss, self.tables, self.parameters = loss, [], []
         self.fixed = tuple(loss.columns)
         self.label = self.leaf("label", row=False, type="int") if label else None
@@ -115,6 +116,8 @@ class Graph:
     def cast(self, x):
         """`x` as a number of the prediction's dtype."""
         x = self.node(x)
+        if x.type != "F" and x.op == "const":
+            return self.node(float(x.args[0]))
         return x if x.type == "F" else self._node("cast", (x,), x.row, "F", x.level)
 
     def apply(self, op, *args):
@@ -128,6 +131,10 @@ class Graph:
             type = "bool"
             if op == "eq" and args[0].op == "cast" and args[0].args[0].type == "bool" and args[1].args == ((1.0).hex(),):
                 return args[0].args[0]
+            if op == "eq" and args[0] is args[1] and args[0].type == "int":
+                return self.node(True)
+            if args[0].op == args[1].op == "const" and "F" == args[0].type == args[1].type:
+                return self.node(getattr(operator, op)(*[float.fromhex(a.args[0]) for a in args]))
         elif op == "where":
             condition, *rest = args
             rest = [self.node(a) for a in rest]
@@ -135,6 +142,8 @@ class Graph:
                 rest = [self.cast(a) for a in rest]
             type = rest[0].type
             args = [self._as_bool(self.node(condition)), *rest]
+            if args[0].op == "const":
+                return rest[0] if args[0].args[0] else rest[1]
         else:
             args = [self.cast(a) for a in args]
             plain = _simplified(op, args)
@@ -189,15 +198,43 @@ class Graph:
         return self._picked(x)
 
     def _picked(self, x):
-        """x at the label: picked where it is read, since computing commutes with picking."""
+        """x at the label. Picking commutes with computing, so what is cheap is computed from what was picked."""
         if not x.row:
             return x
         if x.op == "index":
             return self.label
-        if x.op in LEAVES or x.op in WHOLE_ROW:
+        if x.op in LEAVES or x.op in WHOLE_ROW or x.op not in CHEAP and not self.frugal:
             return self._node("pick", (x,), False, x.type, x.level + 1)
-        args = [self._picked(a) if isinstance(a, Node) else a for a in x.args]
-        return self._node(x.op, tuple(args), False, x.type, max(a.level for a in args if isinstance(a, Node)))
+        if x.op == "spread":
+            return x.args[0]
+        return self._again(x, [self._picked(a) for a in x.args])
+
+    def _again(self, x, args):
+        """The operation of x on other arguments."""
+        if x.op == "cast":
+            return self.cast(args[0])
+        return self.apply(x.op, *args)
+
+    def split_at_label(self, x):
+        """(x wherever the label is not, x at the label): two simpler things than a row that asks everywhere."""
+        changed = {}
+
+        def elsewhere(node):
+            if not node.row or node.op in LEAVES or node.op in WHOLE_ROW:
+                return node
+            if node not in changed:
+                if node.op == "eq" and node.args[0].op == "index" and node.args[1] is self.label:
+                    changed[node] = self.node(False)
+                elif node.op in ("stack", "spread"):
+                    changed[node] = node
+                else:
+                    args = [elsewhere(a) for a in node.args]
+                    same = all(a is b for a, b in zip(args, node.args, strict=True))
+                    changed[node] = node if same else self._again(node, args)
+            return changed[node]
+
+        found = elsewhere(x)
+        return (x, None) if found is x else (found, self._picked(x))
 
     def pairs(self, function, rows, others):
         rows, others = [self.cast(a) for a in rows], [self.cast(b) for b in others]
@@ -249,13 +286,14 @@ class _Self:
         return value
 
 
-def traced(loss, label, wanted, weighted, class_factor):
+def traced(loss, label, wanted, weighted, class_factor, frugal=False):
     """The graph of a loss, and its roots: what a kernel is to compute.
 
     `wanted` maps an output ("sum", "v", "g", "h", "columns") to a formula's name; `weighted`: there are weights or samples to take
     out; `class_factor`: the weight is multiplied by the class's. A sample that holds NaN gets NaN, one without weight 0.
+    A row that is special at the label is split: the root "g" then counts elsewhere only, "g_at_label" there.
     """
-    graph = Graph(loss, label)
+    graph = Graph(loss, label, frugal)
     f = graph.leaf("f", row=not loss.single_score)
     y = graph.label if label else graph.leaf("y", row=loss.target != "number")
     unknown = graph.apply("ne", f, f)
@@ -274,10 +312,13 @@ def traced(loss, label, wanted, weighted, class_factor):
             roots[name] = bad if weight is None else graph.apply("and", bad, graph.apply("ne", weight, 0.0))
 
     def output(node, scaled):
-        node = graph.apply("where", unknown, nan, graph.cast(node))
+        factor = graph.leaf("scale", row=False) if scaled else None
         if weight is not None:
-            node = graph.apply("where", graph.apply("ne", weight, 0.0), graph.apply("mul", weight, node), 0.0)
-        return graph.apply("mul", graph.leaf("scale", row=False), node) if scaled else node
+            factor = weight if factor is None else graph.apply("mul", factor, weight)
+        if factor is None:
+            return graph.apply("where", unknown, nan, graph.cast(node))
+        node = graph.apply("mul", graph.apply("where", unknown, nan, factor), graph.cast(node))
+        return node if weight is None else graph.apply("where", graph.apply("ne", weight, 0.0), node, 0.0)
 
     for place, name in wanted.items():
         more = {"hessian_times": lambda: [graph.leaf("v", row=f.row)], "hessian_column": lambda: [graph.unit_row()]}
@@ -286,8 +327,12 @@ def traced(loss, label, wanted, weighted, class_factor):
         scaled = place in ("g", "h")
         if node.op == "stack":
             roots[place] = graph.call("stack", [output(a, scaled) for a in node.args])
-        else:
-            roots[place] = output(node, scaled)
+            continue
+        roots[place], at_label = output(node, scaled), None
+        if label and scaled and node.row:
+            roots[place], at_label = graph.split_at_label(roots[place])
+        if at_label is not None:
+            roots[place + "_at_label"] = at_label
     return graph, roots
 
 

@@ -78,6 +78,10 @@ class Writer:
         if node in self.scalars or node.op in ("const", "parameter", "size", "scale", "label", "weight", "unit"):
             return
         self.scalars.add(node)
+        if node.op == "pick":
+            if node.args[0].op not in LEAVES:
+                self._keep(node.args[0])
+            return
         if node.op in REDUCTIONS:
             x = node.args[0]
             if node.op == "first_largest":
@@ -299,8 +303,6 @@ class Writer:
                 self.line(f"{new} = {place} + {x}")
             elif node.op == "any":
                 self.line(f"{new} = where({x}{also}, I(1), {place})")
-            elif node.op == "pick":
-                self.line(f"{new} = where({self.expression(self.graph.label, known, load)} == {index}, {x}, {place})")
             elif node.op == "first_largest":
                 largest = slot_of(self.graph.call("largest", node.args))
                 self.line(f"{new} = where(({x} > {largest}){also}, {index}, {place})")
@@ -319,7 +321,7 @@ class Writer:
 
     def _passes(self, level):
         """(reductions, whole outputs, what is kept) of a pass over the row."""
-        reductions = [x for x in self.reductions[level] if not _direct(x) and not (self.along and x.op == "pick")]
+        reductions = self.reductions[level]
         outputs = [(name, node) for name, node in self.roots.items()
                    if node.row and node.op != "stack" and node.level == level]
         stores = [x for x in sorted(self.row_wanted[level], key=lambda x: x.number)
@@ -370,18 +372,24 @@ class Writer:
                 return self.slot("F", node.op)
             if node.op == "column":
                 return f"{node.args[0]}_tile[uint64({node.args[1] * LANES}) + j]"
-            if _direct(node):
-                at = f"uint64({self.slot('I', 'label')})"
-                return f"{self._table(node.args[0])}[{at}" + (f" * C + {at}]" if node.args[0].op == "matrix_row" else "]")
-            if node.op in REDUCTIONS or node in stored and node.level < self.level:
+            if node.op in REDUCTIONS or node.op == "pick" or node in stored and node.level < self.level:
                 return load_stored(node)
             return None
 
         for self.level in range(self.levels):
             reductions, outputs, stores = self._passes(self.level)
-            keep = [x for x in self._stage(self.level) if x in stored]
+            keep = [x for x in self._stage(self.level) if x in stored and x.op != "pick"]
             stacks = [(name, node) for name, node in self.roots.items() if node.op == "stack" and node.level == self.level]
             ready = any(node.level == self.level and not node.row for node in self.roots.values())
+            # In a loop of its own: what is read at places that depend on data keeps a loop from being vectorised.
+            for node in (x for x in self._stage(self.level) if x.op == "pick"):
+                x, at = node.args[0], f"uint64({self.slot('I', 'label')})"
+                self.line("for j in range(L):")
+                if x.op in ("table", "matrix_row"):
+                    text = f"{self._table(x)}[{at}" + (f" * C + {at}]" if x.op == "matrix_row" else "]")
+                else:
+                    text = f"{f'{x.op}_tile' if x.op in LEAVES else f'r{x.number}'}[{at} * L + j]"
+                self.line(f"    {stored_slot(node)} = {text}")
             if reductions or keep or stacks or ready:
                 self.line("for j in range(L):")
                 self.depth += 1
@@ -407,6 +415,10 @@ class Writer:
                 self.line("for k in range(C):")
                 self.line("    for j in range(m):")
                 self.line("        row_sums[uint64(b) * C + k] += columns_[k * L + j]")
+        for name in [name for name in self.roots if name.endswith("_at_label")]:
+            # into memory, not into the tile: a vector read over a number just written would wait for it
+            self.line("for j in range(m):")
+            self.line(f"    put({name[0]}, start + j, uint64({self.slot('I', 'label')}), C, n_, {self.slot('F', name)})")
         self._end_of_strip()
 
     def _all(self):
@@ -429,7 +441,7 @@ class Writer:
         for node in self.roots.values():
             args = node.args if node.op == "stack" else [] if node.row else [node]
             used |= {a for a in args if a in self.scalars and a.level < node.level}
-        return sorted((x for x in used if not _direct(x) and x.op not in ("column", "f", "y", "v")),
+        return sorted((x for x in used if x.op not in ("column", "f", "y", "v")),
                       key=lambda x: x.number)
 
     def _scalar_leaves(self, node, level):
@@ -465,11 +477,21 @@ class Writer:
             self.line(f"k += uint64({len(together)})")
             self.depth -= 1
 
+    def _prefetch(self, k):
+        """In the first pass the memory of the outputs, in the one with most to compute the rows that come next."""
+        if self.level == 0:
+            for name in ("g", "h"):
+                if name in self.roots and self.roots[name].row:
+                    self.line(f"prefetch({name}, start, {k}, C, n_, True)")
+        if self.level == min(1, self.levels - 2):
+            self.line(f"prefetch(f, end, {k}, C, n_, False)")
+
     def _columns(self, suffixes, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar):
         for number, suffix in enumerate(suffixes):
             self.line(f"k{suffix} = k" if not number else f"k{suffix} = k + uint64({number})")
             self.line(f"kk{suffix} = I(k{suffix})")
             self.line(f"at{suffix} = k{suffix} * L")
+            self._prefetch(f"k{suffix}")
         self.line("for j in range(L):")
         self.depth += 1
         numbers, writes, carried = {}, [], {}
@@ -594,6 +616,8 @@ class Writer:
             self._row_pass(known, load_scalar)
             for node in self.whole[self.level]:
                 self._row_whole(node, known, load_scalar)
+        for name in [name for name in self.roots if name.endswith("_at_label")]:
+            self.line(f"{name[0]}[base + uint64(label)] = {self.slot('F', name).replace('+ j', '+ r')}")
         if "columns" in self.roots:
             self.line("for j in range(C):")
             self.line("    row_sums[uint64(b) * C + j] += columns_[j]")
@@ -723,11 +747,6 @@ class Writer:
             self.line(f"    {out}[uint64(order[k])] = I(k)")
 
 
-def _direct(node):
-    """A pick from an array parameter: read where it is needed."""
-    return node.op == "pick" and node.args[0].op in ("table", "matrix_row")
-
-
 def _below(node):
     """The node and all that it is made of."""
     found, todo = set(), [node]
@@ -844,4 +863,5 @@ def helpers(register, F, where, layouts, dtypes):
         "fold_total": fold_total, "fold_largest": fold_largest, "fold_smallest": fold_smallest, "fold_any": fold_any,
         "fold_first_largest": fold_first_largest, "order_of": order_of, "load_f": load_f, "load_y": load_y,
         "load_v": load_f, "store": store, "L": uint64(LANES),
+        "put": transpose.putter(register, layouts[0]), "prefetch": transpose.prefetcher(register, F, LANES, layouts[0]),
     }

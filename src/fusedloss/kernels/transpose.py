@@ -81,6 +81,52 @@ def _columns(register, F, pitch):
     return register(load), register(store)
 
 
+def prefetcher(register, F, lanes, layout):
+    """prefetch(a, start, k, C, n, write): bring the k-th of C parts of the strip of rows from `start` on into the cache.
+
+    A strip is read and written at once and computed in between; asked for one strip ahead, memory works meanwhile.
+    """
+    span, line = uint64(lanes), uint64(64 // np.dtype(F).itemsize)
+    for_reading, for_writing = _prefetch_intrinsic(0), _prefetch_intrinsic(1)
+
+    def prefetch(a, start, k, C, n, write):
+        first = k * n + start if layout == "F" else start * C + k * span
+        i = uint64(0)
+        while i < span:
+            if write:
+                for_writing(a, first + i)
+            else:
+                for_reading(a, first + i)
+            i += line
+
+    return register(prefetch)
+
+
+def _prefetch_intrinsic(write):
+    @intrinsic
+    def prefetch(context, a, i):
+        def generate(ctx, builder, signature, args):
+            data = ctx.make_array(signature.args[0])(ctx, builder, args[0]).data
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            function = builder.module.declare_intrinsic(
+                "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
+            place = builder.bitcast(builder.gep(data, [args[1]]), byte)
+            builder.call(function, [place, *[ir.Constant(number, x) for x in (write, 3, 1)]])
+            return ctx.get_dummy_value()
+
+        return types.void(a, i), generate
+
+    return prefetch
+
+
+def putter(register, layout):
+    """put(a, row, k, C, n, x): one number of an (n, C) array."""
+    def put(a, row, k, C, n, x):
+        a[k * n + row if layout == "F" else row * C + k] = x
+
+    return register(put)
+
+
 def converting_loader(register, F, lanes, layout):
     """A loader for arrays of any dtype."""
     pitch = uint64(lanes)
