@@ -353,10 +353,10 @@ class RowProgram:
 
     def kernel(self, driver):
         """The compiled kernel, from memory, from disk, or made now."""
-        key = (self.source, tuple(self.constants.items()), self.request, len(self.tables), driver)
+        constants = tuple(f"{name}={value.hex()}" for name, value in self.constants.items())  # NaN is not equal to itself
+        key = (self.source, constants, self.request, len(self.tables), driver)
         with _lock:
             if key not in _row_kernels:
-                constants = [f"{name}={value.hex()}" for name, value in self.constants.items()]
                 signature = self.request.signature(len(self.tables))
                 parts = (self.source, *constants, self.request.layout, self.request.y_layout)
                 _row_kernels[key] = _dispatcher(type(self.loss).__name__, self._make(driver), signature, driver, parts)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 from .losses import FAMILIES
-from .registry import list_losses, loss_class
+from .registry import example, list_losses
 
 WIDTH = 96
 
@@ -29,8 +29,10 @@ def facts(loss) -> dict:
         "parameters": [_parameter(loss, spec) for spec in fields(loss)],
         "hessian": hasattr(loss, "hessian"),
         "majorizer": hasattr(loss, "majorizer"),
+        "fisher": hasattr(loss, "fisher_diagonal"),
+        "rows": _rows(loss),
         "parameter_gradients": [name.removeprefix("gradient_") for name in dir(loss) if name.startswith("gradient_")],
-        "init_score": "closed form" if hasattr(loss, "optimum") else
+        "init_score": "closed form" if hasattr(loss, "optimum") or hasattr(loss, "start") else
                       "a quantile" if hasattr(loss, "quantile_level") else "searched",
         "notes": loss.notes,
         "peers": list(loss.peers),
@@ -45,12 +47,13 @@ def describe(loss) -> str:
     link = "" if known["link"] == "identity" else f", {known['link']} link"
     shape = ", ".join(["convex" if known["convex"] else "not convex",
                        "smooth" if known["smooth"] else "with kinks (its gradient jumps)"])
-    methods = ["value", "gradient", *(name for name in ("hessian", "majorizer") if known[name]),
+    methods = ["value", "gradient", *(name for name in ("hessian", "majorizer", "fisher") if known[name]),
                *(f"derivative in {name}" for name in known["parameter_gradients"])]
     lines = {
         "formula": known["formula"],
-        "target": f"y {_lies(known['target'])}",
+        "target": "" if known["rows"].startswith("target a class label,") else f"y {_lies(known['target'])}",
         "prediction": f"f {_lies(known['prediction'])}{link}",
+        "sample": known["rows"],
         "shape": shape,
         "parameters": "\n".join(map(_parameter_line, known["parameters"])) or "none",
         "has": ", ".join(methods),
@@ -63,6 +66,17 @@ def describe(loss) -> str:
     title = known["class"] + (f": {known['purpose']}" if known["purpose"] else "")
     return "\n".join([_filled(title, "", "  "), "",
                       *[_filled(text, f"  {name:<12}", " " * 14) for name, text in lines.items() if text]])
+
+
+def _rows(loss):
+    """What a sample is: "" for one target and one prediction."""
+    if not loss.rowwise:
+        return ""
+    targets = {"label": "a class label", "classes": "a class label or a row of probabilities", "row": "a row",
+               "number": "a number"}[loss.target]
+    columns = loss.columns if isinstance(loss.columns, tuple) else ()
+    predictions = "one score" if loss.single_score else f"({', '.join(columns)})" if 0 < len(columns) < 4 else "a row"
+    return f"target {targets}, prediction {predictions}"
 
 
 def _docstring(loss):
@@ -79,11 +93,17 @@ def _parameter(loss, spec):
     elif isinstance(spec.default, bool):
         allowed = "True or False"
     else:
-        allowed = str(spec.metadata.get("domain", "any real number")) + (", or None" if spec.default is None else "")
-    return {"name": spec.name, "value": getattr(loss, spec.name), "default": spec.default, "allowed": allowed}
+        kind = {1: "an array of numbers ", 2: "a matrix of numbers "}.get(spec.metadata.get("ndim"), "")
+        allowed = kind + str(spec.metadata.get("domain", "any real number")) + (", or None" if spec.default is None else "")
+        allowed = spec.metadata.get("checked", allowed)
+    value, default = getattr(loss, spec.name), None if spec.default is MISSING else spec.default
+    return {"name": spec.name, "value": value.tolist() if hasattr(value, "tolist") else value, "default": default,
+            "required": spec.default is MISSING, "allowed": allowed}
 
 
 def _parameter_line(parameter):
+    if parameter["required"]:
+        return f"{parameter['name']} (required), {parameter['allowed']}"
     changed = parameter["value"] != parameter["default"]
     default = f" (default {_short(parameter['default'])})" if changed else ""
     return f"{parameter['name']} = {_short(parameter['value'])}{default}, {parameter['allowed']}"
@@ -110,7 +130,7 @@ def _names(loss):
     """What `fusedloss.get` calls this very loss, with the parameters it has."""
     from .registry import _CLASS_OF
 
-    names = [loss.name] if loss.name in _CLASS_OF and loss_class(loss.name)() == loss else []
+    names = [loss.name] if loss.name in _CLASS_OF and example(loss.name) == loss else []
     try:
         from .peers import ALIASES, PEERS
     except ImportError:
@@ -134,7 +154,7 @@ def table_text(family: str | None = None) -> str:
     for title in [family] if family else FAMILIES:
         lines = [title]
         for name in list_losses(title):
-            purpose = textwrap.shorten(facts(loss_class(name)())["purpose"], WIDTH - width, placeholder=" ...")
+            purpose = textwrap.shorten(facts(example(name))["purpose"], WIDTH - width, placeholder=" ...")
             lines.append(f"  {name:<{width}}  {purpose}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
@@ -146,14 +166,17 @@ def table_markdown(family: str | None = None) -> str:
     for title in [family] if family else FAMILIES:
         rows = ["| `fl.get` | class | loss of one sample | parameters | target | curvature |",
                 "|---|---|---|---|---|---|"]
-        rows += [_markdown_row(facts(loss_class(name)())) for name in list_losses(title)]
+        rows += [_markdown_row(facts(example(name))) for name in list_losses(title)]
         blocks.append("\n".join([f"**{title}**", "", *rows]))
     return "\n\n".join(blocks)
 
 
 def _markdown_row(known):
-    parameters = ", ".join(f"`{p['name']}={_short(p['value'])}`" for p in known["parameters"])
-    curvature = ", ".join(word for word in ("hessian", "majorizer") if known[word])
+    parameters = ", ".join(f"`{p['name']}`" if p["required"] else f"`{p['name']}={_short(p['value'])}`"
+                           for p in known["parameters"] if p["name"] not in ("class_weight", "ignore_index"))
+    curvature = ", ".join(word for word in ("hessian", "majorizer", "fisher") if known[word])
     formula = known["formula"].replace("|", "\\|")
     target = "" if known["target"] == "any real number" else known["target"]
+    if known["rows"]:
+        target = known["rows"].removeprefix("target ").replace(", prediction", ";") + (f"; y {target}" if target else "")
     return f"| `{known['name']}` | {known['class']} | `{formula}` | {parameters} | {target} | {curvature} |"

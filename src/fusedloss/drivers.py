@@ -176,7 +176,7 @@ def _run_on_numba_threads(work, threads, n_blocks):
     try:
         for start in range(0, n_blocks, BLOCKS_PER_CALL):
             stop = min(n_blocks, start + BLOCKS_PER_CALL)
-            work("parallel", start, stop, max(1, (stop - start) // (4 * threads)))
+            work("parallel", start, stop, -(-(stop - start) // (4 * threads)))  # as many groups for each thread
     finally:
         numba.set_num_threads(before)
 

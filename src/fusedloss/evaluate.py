@@ -30,15 +30,16 @@ _RETURNS = {  # what a method returns: does it want the value, the gradient, the
     "value_and_grad": (True, True, False),
     "grad_and_hess": (False, True, True),
     "value_grad_hess": (True, True, True),
+    "hess": (False, False, True),
 }
 
 
-def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor):
+def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, *more):
     """Evaluate `what` of a loss (see _RETURNS; or `gradient_<parameter>`, a value) on arrays."""
     if loss.rowwise:
         from .evaluate_rows import run as run_rows
 
-        return run_rows(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor)
+        return run_rows(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, *more)
     y = arrays.view("y_true", y_true) if type(y_true) is not np.ndarray or y_true.dtype not in PLAIN else y_true
     f = arrays.view("y_pred", y_pred) if type(y_pred) is not np.ndarray or y_pred.dtype not in PLAIN else y_pred
     if y.shape != f.shape:
@@ -197,6 +198,8 @@ def _outputs(plan, f, out, y, w, mask):
         h = arrays.output("out[1]", out[1], f, plan.result, [*inputs, ("out[0]", g)])
     elif g:
         g = arrays.output("out", out, f, plan.result, inputs)
+    elif h:
+        h = arrays.output("out", out, f, plan.result, inputs)
     elif v:
         return arrays.output("out", out, f, plan.result, inputs), None, None
     return np.empty(f.shape, plan.result) if v else None, g, h

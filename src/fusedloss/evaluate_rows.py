@@ -8,6 +8,7 @@ staged block by block, in C order, with the same bits.
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 
@@ -31,6 +32,7 @@ _WANTED = {  # method -> the formulas behind (value, gradient, Hessian) outputs
     "hvp": (None, "hessian_times", None),
     "hess_blocks": (None, "hessian_column", None),
     "natural_grad": (None, "natural_gradient", None),
+    "prediction": (None, "prediction", None),
 }
 
 _CURVATURES = {"exact": "hessian", "majorizer": "majorizer", "fisher": "fisher_diagonal"}
@@ -54,6 +56,18 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
     return call.result(outputs, denominator, reduction)
 
 
+def predictions(loss, raw):
+    """The loss's `prediction(self, f)` of every row."""
+    return run(loss, "prediction", 0, raw, None, None, "none", None, None, None, "auto")
+
+
+def values_of_rows(loss, y, f, w, mask, out, names, offset):
+    """Fill `out` with the value w*l of each row; errors call the arrays by these names and count rows from `offset`."""
+    call = _Call(loss, "elementwise", y, f, w, mask, None, True, None)
+    call.run([out, None, None], 1.0, 0, None, "auto")
+    call.check(names, offset)
+
+
 class _Call:
     """The arrays of one call, and what is to be computed from them."""
 
@@ -64,9 +78,12 @@ class _Call:
         self.n, self.columns = f.shape
         self.F = F = arrays.COMPUTED_IN.get(f.dtype, np.float64)
         self.result_dtype = np.dtype(np.float16 if f.dtype == np.float16 else F)
-        self.row_length = loss.row_length if loss.single_score else self.columns
+        self.row_length = _parameter_length(loss) if loss.single_score else self.columns
         self.n_classes = loss.n_classes(self.columns)
-        self.y, self.labels = _targets(loss, arrays.view("y_true", y_true), f, self.n_classes)
+        if what == "prediction":
+            self.y, self.labels = np.broadcast_to(np.int64(0), (self.n,)), False
+        else:
+            self.y, self.labels = _targets(loss, arrays.view("y_true", y_true), f, self.n_classes)
         self.w = None if sample_weight is None else _per_row("sample_weight", arrays.view("sample_weight", sample_weight), f)
         self.mask = None if mask is None else _mask(mask, f)
         self.v = None if v is None else _like_predictions("v", arrays.view("v", v), f)
@@ -302,7 +319,7 @@ class _Call:
             return (value, *arrays_) if arrays_ else value
         return arrays_[0] if len(arrays_) == 1 else tuple(arrays_)
 
-    def check(self):
+    def check(self, names=("y_true", "y_pred"), offset=0):
         """Raise for the first label, target or prediction that a kernel found to be outside."""
         if not self.partials[:, 1].any():
             return
@@ -320,24 +337,24 @@ class _Call:
                 kept &= y != self.ignore
             wrong = np.flatnonzero(((y < 0) | (y >= self.n_classes)) & kept)
             if wrong.size:
-                raise self._label_error(rows.start + int(wrong[0]), int(y[wrong[0]]))
-        for name, a, domain in (("y_true", y, loss.y_domain), ("y_pred", f, loss.pred_domain)):
-            if domain.everything or name == "y_true" and self.labels:
+                raise self._label_error(names[0], offset + rows.start + int(wrong[0]), int(y[wrong[0]]))
+        for name, a, domain in zip(names, (y, f), (loss.y_domain, loss.pred_domain), strict=True):
+            if domain.everything or a is y and self.labels:
                 continue
             outside = domain.outside(a.astype(self.F))
             wrong = np.argwhere(outside & (kept[:, None] if a.ndim == 2 else kept))
             if wrong.size:
                 at = tuple(map(int, wrong[0]))
-                where = f"{name}[{', '.join(map(str, (at[0] + rows.start, *at[1:])))}]"
+                where = f"{name}[{', '.join(map(str, (at[0] + rows.start + offset, *at[1:])))}]"
                 value = a[at].item()
                 raise ValueError(f"{where} = {value!r}: {loss.name} needs {name} to be {domain}; "
-                                 f"{_remedy(name == 'y_true', name, value, domain, loss)}")
+                                 f"{_remedy(a is y, name, value, domain, loss)}")
         raise AssertionError("a kernel reported a value outside the domain, and there is none")
 
-    def _label_error(self, row, label):
+    def _label_error(self, name, row, label):
         remedy = "labels count from 0: subtract the smallest label" if label == self.n_classes else \
             "correct it, or take the sample out with ignore_index=, mask= or a weight of 0"
-        return ValueError(f"y_true[{row}] = {label}: {self.loss.name} needs a label from 0 to {self.n_classes - 1}, since "
+        return ValueError(f"{name}[{row}] = {label}: {self.loss.name} needs a label from 0 to {self.n_classes - 1}, since "
                           f"y_pred has {self.columns} columns; {remedy}")
 
 
@@ -361,6 +378,11 @@ def _predictions(loss, f):
         raise ValueError(f"y_pred has {f.shape[1]} columns; {loss.name} needs {len(loss.columns)}: "
                          f"{', '.join(loss.columns)}")
     return f
+
+
+def _parameter_length(loss):
+    """The length of the rows of a loss of a single score: that of its array parameter."""
+    return next(value.size for value in (getattr(loss, spec.name) for spec in fields(loss)) if isinstance(value, np.ndarray))
 
 
 def _targets(loss, y, f, n_classes):

@@ -41,6 +41,10 @@ def minimising_constant(loss, y_true, sample_weight=None):
     ------
     ValueError : no targets, no weight, or a target or weight outside its domain.
     """
+    if loss.rowwise:
+        from .init_score_rows import minimising_row
+
+        return minimising_row(loss, y_true, sample_weight)
     y = arrays.view("y_true", y_true)
     w = sample_weight
     if w is not None:

@@ -6,10 +6,13 @@ ignored. So it runs through the same engine, in one pass and in the dtype of the
 
 from __future__ import annotations
 
-from .loss import Elementwise
+import numpy as np
+
+from . import rowmath
+from .loss import Elementwise, Rowwise
 from .vecmath import atan, erfc, exp, expm1, sigmoid
 
-__all__ = ["LINKS"]
+__all__ = ["LINKS", "inverse"]
 
 SQRT1_2 = 0.7071067811865476
 
@@ -86,6 +89,15 @@ class Tangent(Elementwise):
         return min(max(atan(f) + 0.5, 0.0), 1.0)
 
 
+class Softmax(Rowwise):
+    """The scores are logits of a row of probabilities."""
+
+    formula = "exp(f_k)/sum_j exp(f_j)"
+
+    def prediction(self, f):
+        return rowmath.softmax(f).p
+
+
 LINKS: dict[str, Elementwise] = {
     "identity": Identity(),
     "log": Log(),
@@ -95,5 +107,24 @@ LINKS: dict[str, Elementwise] = {
     "half_logit": HalfLogit(),
     "score": Score(),
     "tangent": Tangent(),
+    "softmax": Softmax(),
 }
 """The inverse links by name: `LINKS["logit"].elementwise(raw, raw)` gives probabilities."""
+
+COLUMN_LINKS = {"log": "log", "logit": "logit"}
+"""How a column called log_... or logit_... becomes a parameter of the distribution."""
+
+
+def inverse(loss, raw):
+    """`Loss.inverse_link`: by the loss's own `prediction(self, f)`, by its named columns, or by its link."""
+    if hasattr(loss, "prediction"):
+        from .evaluate_rows import predictions
+
+        return predictions(loss, raw)
+    if loss.rowwise and any(name.partition("_")[0] in COLUMN_LINKS for name in loss.columns):
+        raw = np.asarray(raw)
+        columns = [LINKS[COLUMN_LINKS.get(name.partition("_")[0], "identity")].elementwise(raw[:, k], raw[:, k])
+                   for k, name in enumerate(loss.columns)]
+        return np.stack(columns, axis=1)
+    link = LINKS[loss.link]
+    return inverse(link, raw) if link.rowwise else link.elementwise(raw, raw)

@@ -35,8 +35,10 @@ def choice(default: str, *others: str) -> Any:
 
 
 def snake_case(name: str) -> str:
-    """`SmoothL1` -> `smooth_l1`, `LeastSquaresGAN` -> `least_squares_gan`, `GemanMcClure` -> `geman_mcclure`."""
-    return re.sub(r"(?<=[a-z0-9])(?<!Mc)(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """`SmoothL1` -> `smooth_l1`, `LeastSquaresGAN` -> `least_squares_gan`, `GemanMcClure` -> `geman_mcclure`,
+    `StudentTNLL` -> `student_t_nll`, `Wasserstein1D` -> `wasserstein_1d`."""
+    word = r"(?<=[a-z])(?<!Mc)(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=NLL$)|(?<=[a-z])(?=[0-9][A-Z])"
+    return re.sub(word, "_", name).lower()
 
 
 def _run(*args):
@@ -170,8 +172,9 @@ class Loss:
                       executor: str = "auto") -> tuple[ndarray, ndarray]:
         """Gradient and Hessian diagonal per sample, times w and not reduced: the convention of gradient boosting.
 
-        `hessian` is "exact" or "majorizer" (a positive curvature whose parabola lies above the loss, where the loss
-        has one). `out` is the pair of arrays (grad, hess).
+        `hessian` is "exact", "majorizer" (a positive curvature whose parabola lies above the loss, where the loss
+        has one) or, for losses of a distribution's parameters, "fisher" (the diagonal of the Fisher information, or of
+        the metric of a CRPS: never negative). `out` is the pair of arrays (grad, hess).
         """
         return _run(self, "grad_and_hess", y_true, y_pred, sample_weight, mask, "none", hessian, out,
                     n_threads, executor)
@@ -195,10 +198,22 @@ class Loss:
         return {name: _run(self, f"gradient_{name}", y_true, y_pred, sample_weight, mask, reduction, None, None,
                            n_threads, executor) for name in names}
 
+    def hvp(self, y_true: ArrayLike, y_pred: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None,
+            reduction: str = "mean", *, mask: ArrayLike | None = None, out: ndarray | None = None,
+            n_threads: int | None = None, executor: str = "auto") -> ndarray:
+        """The Hessian of the reduced value with respect to `y_pred`, times `v`, an array shaped like `y_pred`."""
+        if self.rowwise:
+            return _run(self, "hvp", y_true, y_pred, sample_weight, mask, reduction, None, out, n_threads, executor, v)
+        result = _run(self, "hess", y_true, y_pred, sample_weight, mask, reduction, "exact", out, n_threads, executor)
+        result *= v
+        return result
+
     # ---- constants and links ---------------------------------------------------------------------------------
 
     def init_score(self, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """The constant raw score that minimises the loss over `y_true`: a float, or (k,) floats for (n, k) targets.
+
+        For row losses the row of raw scores, (C,); of class labels C is the largest label plus one.
 
         Where every point of an interval minimises it (a median of two values), the middle of the interval.
         """
@@ -207,10 +222,13 @@ class Loss:
         return minimising_constant(self, y_true, sample_weight)
 
     def inverse_link(self, raw: ArrayLike) -> ndarray:
-        """Raw scores -> predictions in the target's units (probabilities, means), an array like `raw`."""
-        from .links import LINKS
+        """Raw scores -> predictions in the target's units (probabilities, means), an array like `raw`.
 
-        return LINKS[self.link].elementwise(raw, raw)
+        For a loss with named columns: its parameters without the logarithms, in the same columns.
+        """
+        from .links import inverse
+
+        return inverse(self, raw)
 
     # ---- words -----------------------------------------------------------------------------------------------
 
@@ -282,6 +300,21 @@ class Rowwise(Loss):
         """How many classes there are when `y_pred` has so many columns: labels lie below."""
         return columns
 
+    def hess_blocks(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                    mask: ArrayLike | None = None, n_threads: int | None = None, executor: str = "auto") -> ndarray:
+        """The Hessian of every row, (n, C, C), per sample and times w: what a Newton step for all columns needs.
+
+        One pass over the predictions for each of the C columns.
+        """
+        return _run(self, "hess_blocks", y_true, y_pred, sample_weight, mask, "none", None, None, n_threads, executor)
+
+    def natural_grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                     mask: ArrayLike | None = None, out: ndarray | None = None, n_threads: int | None = None,
+                     executor: str = "auto") -> ndarray:
+        """The natural gradient per sample, times w: the gradient times the inverse of the Fisher information (for a CRPS:
+        of the metric it induces) at `y_pred`. Amari, "Natural gradient works efficiently in learning", 1998."""
+        return _run(self, "natural_grad", y_true, y_pred, sample_weight, mask, "none", None, out, n_threads, executor)
+
 
 class Classification(Rowwise):
     """A loss of one row of scores and the class it belongs to.
@@ -297,8 +330,8 @@ class Classification(Rowwise):
     target = "label"
     weighs_classes: ClassVar[bool] = False
     """Whether the formulas use `self.class_weights`, a row, themselves; else they multiply the sample's weight."""
-    class_weight: Any = field(default=None, kw_only=True, metadata={"checked": True})
-    ignore_index: int | None = field(default=None, kw_only=True, metadata={"checked": True})
+    class_weight: Any = field(default=None, kw_only=True, metadata={"checked": "an array, a dict, 'balanced', 'effective_number' or None"})
+    ignore_index: int | None = field(default=None, kw_only=True, metadata={"checked": "a label or None"})
 
     def __post_init__(self):
         super().__post_init__()

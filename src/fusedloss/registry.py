@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import MISSING
 from importlib import import_module
 
 from .loss import Loss, snake_case
@@ -13,8 +14,7 @@ _BY_LETTERS = {name.replace("_", ""): name for name in _CLASS_OF}
 
 
 def list_losses(family: str | None = None) -> list[str]:
-    """The names `get` takes, of the whole catalogue or of one family ("regression", "quantile", "binary", "count",
-    "adversarial")."""
+    """The names `get` takes, of the whole catalogue or of one family ("regression", "binary", "multiclass" ...)."""
     if family is not None and family not in FAMILIES:
         raise ValueError(f"family must be one of {', '.join(map(repr, FAMILIES))}, found {family!r}")
     return [snake_case(name) for names in ([FAMILIES[family]] if family else FAMILIES.values()) for name in names]
@@ -54,6 +54,13 @@ def loss_class(name: str) -> type[Loss]:
     """The class behind a name of `list_losses`."""
     class_name = _CLASS_OF[name]
     return getattr(import_module(MODULE_OF[class_name]), class_name)
+
+
+def example(name: str) -> Loss:
+    """The loss of this name with its defaults, and with made-up parameters where there are none."""
+    cls = loss_class(name)
+    required = any(spec.default is MISSING and spec.init for spec in cls.__dataclass_fields__.values())
+    return cls(**cls.example) if required else cls()
 
 
 def parse(text: str) -> Loss:

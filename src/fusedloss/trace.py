@@ -297,11 +297,12 @@ def traced(loss, label, wanted, weighted, class_factor, frugal=False):
     f = graph.leaf("f", row=not loss.single_score)
     y = graph.label if label else graph.leaf("y", row=loss.target != "number")
     unknown = graph.apply("ne", f, f)
-    if not label and not loss.unknown_targets:
+    of_targets = not label and "prediction" not in wanted.values()
+    if of_targets and not loss.unknown_targets:
         unknown = graph.apply("or", unknown, graph.apply("ne", y, y))
     unknown = graph.any(unknown)
     roots = {}
-    bad_y = None if label else _outside(graph, y, loss.y_domain)
+    bad_y = _outside(graph, y, loss.y_domain) if of_targets else None
     bad_f = _outside(graph, f, loss.pred_domain)
     weight = graph.leaf("weight", row=False) if weighted or class_factor else None
     if class_factor:
@@ -323,7 +324,7 @@ def traced(loss, label, wanted, weighted, class_factor, frugal=False):
     for place, name in wanted.items():
         more = {"hessian_times": lambda: [graph.leaf("v", row=f.row)], "hessian_column": lambda: [graph.unit_row()]}
         formula = "hessian_times" if name == "hessian_column" else name
-        node = graph.formula(formula, y, f, *more.get(name, list)())
+        node = graph.formula(formula, *([] if name == "prediction" else [y]), f, *more.get(name, list)())
         scaled = place in ("g", "h")
         if node.op == "stack":
             roots[place] = graph.call("stack", [output(a, scaled) for a in node.args])

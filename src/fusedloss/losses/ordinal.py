@@ -112,6 +112,9 @@ class CumulativeLogit(Classification):
         below, above, bounded_above, bounded_below = self.decisions(y, f)
         return where(bounded_above, below.majorizer, 0.0) + where(bounded_below, above.majorizer, 0.0)
 
+    def hessian_times(self, y, f, v):
+        return self.hessian(y, f) * v
+
     def gradient_thresholds(self, y, f):
         below, above, _, _ = self.decisions(y, f)
         gap_slope = total(where(index(self.thresholds) == y, self.gap_slopes, 0.0))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from .. import compile, drivers
 from ..arrays import numpy as arrays
 from ..evaluate import BLOCK, PLAIN, domain_error, ordered_sum, weight_sums
+from ..evaluate_rows import values_of_rows
 from ..loss import Loss
 from ..registry import parse
 from .table import Difference, ScoreRow, Scores
@@ -46,8 +48,8 @@ def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, n_t
 
     Parameters
     ----------
-    y_true : array (n,).
-    y_pred : array (n,), or a dict {name: array (n,)} of predictions to compare; every pair of them is compared sample
+    y_true : array (n,), or what the losses of rows among `losses` take.
+    y_pred : array (n,), (n, C) for losses of rows, or a dict {name: array (n,)} of predictions to compare; every pair of them is compared sample
         by sample (`Scores.differences`).
     losses : losses, or their names as `fusedloss.get` and the command line take them ("huber:delta=15").
     sample_weight, mask : as for a loss; True in `mask` takes a sample out.
@@ -85,6 +87,10 @@ class Scorer:
             raise ValueError("nothing to score: give at least one loss and one prediction")
         for name in (name for name in set(self.labels) if self.labels.count(name) > 1):
             raise ValueError(f"losses holds {name!r} twice")
+        for loss in self.losses:
+            if getattr(loss, "class_weight", None) is not None or getattr(loss, "ignore_index", None) is not None:
+                raise ValueError(f"{label(loss)}: scores weigh all losses alike; pass class weights as sample_weight= and "
+                                 "labels to ignore as mask=")
         self.n_threads = n_threads
         self.pairs = list(itertools.combinations(range(len(self.preds)), 2))
         self.columns = [(i, a, None) for i in range(len(self.losses)) for a in range(len(self.preds))]
@@ -99,27 +105,29 @@ class Scorer:
     def update(self, y_true, y_pred, sample_weight=None, by=None, mask=None):
         """Add samples; arguments as for `score`."""
         started = time.perf_counter()
-        y = _column(self.target, y_true)
+        rows = any(loss.rowwise for loss in self.losses)
+        y = _column(self.target, y_true, rows=rows)
+        n = len(y)
         if isinstance(y_pred, dict):
-            f = [_column(name, y_pred[key], y.size) for key, name in zip(self.preds, self.pred_names, strict=True)]
+            f = [_column(name, y_pred[key], n, rows) for key, name in zip(self.preds, self.pred_names, strict=True)]
         else:
-            f = [_column("y_pred", y_pred, y.size)]
-        w = None if sample_weight is None else _column(self.weight, sample_weight, y.size)
-        mask = None if mask is None else arrays.mask_like(mask, y)
+            f = [_column("y_pred", y_pred, n, rows)]
+        w = None if sample_weight is None else _column(self.weight, sample_weight, n)
+        mask = None if mask is None else arrays.mask_like(mask, np.broadcast_to(False, n))
         by = by if by is None or isinstance(by, Coded) else np.asarray(by)
         labels = by.codes if isinstance(by, Coded) else by
-        if labels is not None and labels.shape != y.shape:
-            raise ValueError(f"by has shape {labels.shape}; it must have the shape of y_true, {y.shape}")
+        if labels is not None and labels.shape != (n,):
+            raise ValueError(f"by has shape {labels.shape}; it must have one label per sample, shape ({n},)")
         codes = None if by is None else _codes(by, self.groups)
         preparing = time.perf_counter()
         part = _Part(self, y, f, w, mask, codes)
         self.seconds_preparing += time.perf_counter() - preparing
-        threads = drivers.choose("threads", y.size, self.n_threads)[1]
-        starts = range(0, y.size, CHUNK)
+        threads = drivers.choose("threads", f[0].size, self.n_threads)[1]
+        starts = range(0, n, CHUNK)
         for k in range(0, len(starts), CHUNKS_AT_ONCE):
             for chunk in _computed(part, starts[k: k + CHUNKS_AT_ONCE], threads):
                 self.total.add(chunk)
-        self.rows += y.size
+        self.rows += n
         self.seconds += time.perf_counter() - started
 
     def result(self) -> Scores:
@@ -150,7 +158,7 @@ def _computed(part, starts, threads):
 
     def work(driver, first, last, step):
         for k in range(first, last):
-            chunks[k] = part.chunk(starts[k], min(part.y.size, starts[k] + CHUNK))
+            chunks[k] = part.chunk(starts[k], min(len(part.y), starts[k] + CHUNK))
 
     drivers.run(work, "threads" if threads > 1 and len(starts) > 1 else "serial", threads, len(starts))
     return chunks
@@ -252,6 +260,9 @@ class _Part:
         for i, loss in enumerate(scorer.losses):
             for a, pred in enumerate(f):
                 F = arrays.COMPUTED_IN.get(pred.dtype, np.float64)
+                if loss.rowwise:
+                    self.kernels[i, a] = _Rows(F), None
+                    continue
                 request = compile.Request(F=F, y=y.dtype if y.dtype in PLAIN else np.dtype(F), w=w_dtype,
                                           mask=mask is not None, sums="value", v="value", g=None, h=None)
                 self.kernels[i, a] = request, compile.kernel(loss, request, "nogil")
@@ -287,6 +298,9 @@ class _Part:
     def _values(self, i, a, start, stop, w, mask, values, sums):
         """Fill `values` with w*l of samples start..stop, and `sums` with its block sums."""
         request, kernel = self.kernels[i, a]
+        if kernel is None:
+            self._values_of_rows(i, a, start, stop, w, mask, values, sums)
+            return
         partials = np.empty((len(sums), 2))
         y, f = _section(self.y, start, stop, request.y), _section(self.f[a], start, stop, request.F)
         kernel(self.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values, None, None,
@@ -295,6 +309,13 @@ class _Part:
             names = self.scorer.target, self.scorer.pred_names[a]
             raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, names, self.scorer.rows + start)
         sums[:] = partials[:, 0]
+
+    def _values_of_rows(self, i, a, start, stop, w, mask, values, sums):
+        """The same for a loss of rows."""
+        loss, y, f = self.scorer.losses[i], self.y[start:stop], self.f[a][start:stop]
+        names = self.scorer.target, self.scorer.pred_names[a]
+        values_of_rows(loss, y, f, w, mask, values, names, self.scorer.rows + start)
+        sums[:] = [values[k: k + BLOCK].sum(dtype=np.float64) for k in range(0, stop - start, BLOCK)]
 
     def _moments(self, state, column, i, a, b, values, w, mask, codes):
         """The second moments of a column, about its mean in this chunk."""
@@ -330,18 +351,23 @@ class _Part:
 
 def label(loss: Loss) -> str:
     """A loss as the command line spells it, with the parameters that are not the defaults: `huber:delta=15`."""
-    values = {name: getattr(loss, name) for name, spec in loss.__dataclass_fields__.items()
-              if getattr(loss, name) != spec.default}
-    given = [f"{name}={str(value).lower().removesuffix('.0')}" for name, value in values.items()]
+    values = {name: getattr(loss, name) for name in loss.__dataclass_fields__}
+    values = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
+    given = [f"{name}={str(value).lower().removesuffix('.0')}" for name, value in values.items()
+             if value != loss.__dataclass_fields__[name].default]
     return loss.name + (":" + ",".join(given) if given else "")
 
 
-def _column(name, x, size=None):
+_Rows = namedtuple("_Rows", "F")
+
+
+def _column(name, x, size=None, rows=False):
     array = arrays.view(name, x)
-    if array.ndim != 1:
-        raise ValueError(f"{name} has shape {array.shape}; scoring takes one-dimensional arrays, one number per sample")
-    if size is not None and array.size != size:
-        raise ValueError(f"{name} has {array.size} samples and y_true has {size}")
+    if array.ndim != 1 and not (rows and array.ndim == 2):
+        raise ValueError(f"{name} has shape {array.shape}; scoring takes one-dimensional arrays, one number per sample"
+                         + (", and here also one row per sample" if rows else ""))
+    if size is not None and len(array) != size:
+        raise ValueError(f"{name} has {len(array)} samples and y_true has {size}")
     return array
 
 
