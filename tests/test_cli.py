@@ -12,7 +12,7 @@ import pytest
 import fusedloss as fl
 from fusedloss import cache, describe
 from fusedloss.cli import main
-from fusedloss.registry import list_losses, parse
+from fusedloss.registry import example, list_losses, parse
 from fusedloss.scoring.files import PART, _numbers, _parts, score_file
 from fusedloss.scoring.score import CHUNK
 
@@ -397,7 +397,7 @@ def test_describe_says_all_there_is(capsys):
 
 @pytest.mark.parametrize("name", list_losses())
 def test_every_loss_is_described(name):
-    known = describe.facts(parse(name))
+    known = describe.facts(example(name))
     assert known["purpose"].endswith(".")
     assert known["formula"]
     assert known["family"]

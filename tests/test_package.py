@@ -12,6 +12,7 @@ import pytest
 import fusedloss as fl
 from fusedloss.loss import snake_case
 from fusedloss.losses import FAMILIES, MODULE_OF
+from fusedloss.registry import example
 
 PACKAGE = Path(fl.__file__).parent
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,8 @@ import sys
 import fusedloss as fl
 heavy = {sorted(OPTIONAL | {"numba", "llvmlite"})!r}
 print([name for name in heavy + ["numpy"] if name in sys.modules])
-losses = [fl.get(name) for name in fl.list_losses()]
+from fusedloss.registry import example
+losses = [example(name) for name in fl.list_losses()]
 assert len(set(losses)) == len(losses)
 fl.Huber(delta=2.0).value(0.0, 1.0)
 print([name for name in heavy if name in sys.modules])
@@ -101,9 +103,9 @@ def test_names_in_snake_case(name, snake):
 
 def test_get_and_list():
     names = fl.list_losses()
-    assert len(names) == len(set(names)) == len(MODULE_OF) == 56
+    assert len(names) == len(set(names)) == len(MODULE_OF) == 107
     for name in names:
-        assert fl.get(name).name == name
+        assert example(name).name == name
     assert fl.get("huber", delta=1.35) == fl.Huber(delta=1.35)
     assert [name for family in FAMILIES for name in fl.list_losses(family)] == names
     with pytest.raises(ValueError, match=r"family must be one of 'regression'.*found 'other'"):
@@ -118,11 +120,13 @@ def test_get_and_list():
         fl.get("huber", delta=-1)
     with pytest.raises(TypeError, match="delte"):
         fl.get("huber", delte=1)
+    with pytest.raises(TypeError, match="ldam needs class_counts=, which has no default"):
+        fl.get("ldam")
 
 
 @pytest.mark.parametrize("name", fl.list_losses())
 def test_describe(name):
-    loss = fl.get(name)
+    loss = example(name)
     text = "".join(loss.describe().split())  # lines are broken anywhere
     for part in (type(loss).__name__, loss.formula, *loss.peers):
         assert "".join(part.split()) in text

@@ -1,11 +1,20 @@
 """Every formula of every row loss, uncompiled: against high-precision differences of its own value, and against peers."""
 
+import copy
+import pickle
+import re
+from dataclasses import MISSING, FrozenInstanceError, fields
+
 import mpmath as mp
 import numpy as np
 import pytest
-
-from examples import ROW_EXAMPLES
 from rows import exact, exactly, formula, interpreted
+
+import fusedloss as fl
+from examples import ROW_EXAMPLES
+from fusedloss import registry
+from fusedloss.domain import Interval
+from fusedloss.losses import MODULE_OF
 
 BAR = {np.float64: 1e-13, np.float32: 2e-6}
 DTYPES = pytest.mark.parametrize("F", [np.float64, np.float32], ids=["f64", "f32"])
@@ -90,6 +99,8 @@ def test_majorizer_lies_above_the_loss(example):
     y, f = example.draw(rng, 60)
     for a, b in zip(y, f, strict=True):
         d = rng.normal(0, 1, len(b)) * 10.0 ** rng.uniform(-2, 2)
+        if loss.pred_domain.outside(b + d).any():
+            continue
         here, there = (float(interpreted(loss, "value", a, x, np.float64)) for x in (b, b + d))
         slope, bend = (interpreted(loss, name, a, b, np.float64) for name in ("gradient", "majorizer"))
         bound = here + slope @ d + 0.5 * bend @ (d * d)
@@ -155,3 +166,59 @@ def test_extreme_rows(example):
                     if hasattr(loss, name):
                         got = interpreted(loss, name, a, f, F)
                         assert np.isfinite(got).all(), (name, a, f, F, got)
+
+
+# ---- the catalogue -----------------------------------------------------------------------------------------------
+
+CLASSES = pytest.mark.parametrize("name", [name for name in MODULE_OF if getattr(fl, name).rowwise])
+
+
+def test_every_row_loss_of_the_catalogue_is_in_the_table():
+    assert {type(example.loss).__name__ for example in ROW_EXAMPLES} == {n for n in MODULE_OF if getattr(fl, n).rowwise}
+
+
+@CLASSES
+def test_parameters_out_of_range_are_refused_by_name(name):
+    cls = getattr(fl, name)
+    required = cls.example if any(field.default is MISSING for field in fields(cls)) else {}
+    for field in fields(cls):
+        if field.metadata.get("ndim"):
+            kind, wrong = "must be an array", [3.0, [], [[[1.0]]]]
+        elif "checked" in field.metadata:
+            kind, wrong = "must be", ["nonsense", [-1.0]]
+        elif "choices" in field.metadata or isinstance(field.default, bool):
+            kind, wrong = "must be", ["nonsense"]
+        else:
+            domain = field.metadata.get("domain", Interval())
+            beyond = [x for x in (domain.low - 1.0, domain.high + 1.0) if np.isfinite(x)]
+            kind, wrong = "must be", [np.nan, "a word", *beyond]
+        for value in wrong:
+            with pytest.raises((TypeError, ValueError), match=rf"{name}: {field.name}(\[0\])? {kind}"):
+                cls(**required | {field.name: value})
+
+
+@CLASSES
+def test_docstring_says_what_it_is(name):
+    cls = getattr(fl, name)
+    text = cls.__doc__
+    assert cls.formula
+    assert text.splitlines()[0].endswith((".", ":")), "one line of purpose"
+    assert re.search(r"\b(1[789]|20)\d\d\b", text), "a source with its year"
+    assert "essian" in text or "urvature" in text, "what the Hessian is"
+    for field in fields(cls):
+        assert field.name in text or field.name in ("class_weight", "ignore_index"), f"no word about {field.name}"
+    for formula_name in ("value", "gradient"):
+        assert hasattr(cls, formula_name)
+
+
+@CLASSES
+def test_losses_are_values(name):
+    cls = getattr(fl, name)
+    loss = registry.example(cls.name)
+    assert pickle.loads(pickle.dumps(loss)) == loss == copy.deepcopy(loss)
+    assert len({loss, pickle.loads(pickle.dumps(loss))}) == 1
+    for field in fields(loss):
+        with pytest.raises(FrozenInstanceError):
+            setattr(loss, field.name, 1.0)
+        if isinstance(getattr(loss, field.name), np.ndarray):
+            assert not getattr(pickle.loads(pickle.dumps(loss)), field.name).flags.writeable

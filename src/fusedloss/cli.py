@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import __version__, cache
 from .losses import FAMILIES
-from .registry import list_losses, parse
+from .registry import example, list_losses, parse
 
 OK, USAGE, DATA, INTERRUPTED = 0, 2, 3, 130
 
@@ -88,7 +88,7 @@ def _parser():
     listing.set_defaults(run=_list)
 
     describe = commands.add_parser("describe", help="one loss: formula, domain, parameters, traps, other names")
-    describe.add_argument("loss", type=_loss, metavar="NAME", help="such as huber, huber:delta=15, sklearn.log_loss")
+    describe.add_argument("loss", type=_described, metavar="NAME", help="such as huber, huber:delta=15, sklearn.log_loss")
     describe.add_argument("--json", action="store_true")
     describe.set_defaults(run=_describe)
 
@@ -99,6 +99,11 @@ def _parser():
     doctor = commands.add_parser("doctor", help="versions, threads and cache, as fusedloss finds them here")
     doctor.set_defaults(run=_doctor)
     return parser
+
+
+def _described(text):
+    """The same, and losses whose parameters have no defaults."""
+    return text if text in list_losses() else _loss(text)
 
 
 def _loss(text):
@@ -190,7 +195,7 @@ def _list(arguments):
     from .describe import facts, table_markdown, table_text
 
     if arguments.format == "json":
-        print(json.dumps([facts(parse(name)) for name in list_losses(arguments.family)], indent=2))
+        print(json.dumps([facts(example(name)) for name in list_losses(arguments.family)], indent=2))
     else:
         print((table_markdown if arguments.format == "md" else table_text)(arguments.family))
     return OK
@@ -199,7 +204,7 @@ def _list(arguments):
 def _describe(arguments):
     from .describe import describe, facts
 
-    loss = parse(arguments.loss)
+    loss = example(arguments.loss) if arguments.loss in list_losses() else parse(arguments.loss)
     print(json.dumps(facts(loss), indent=2) if arguments.json else describe(loss))
     return OK
 

@@ -323,8 +323,9 @@ class RowRequest(namedtuple("RowRequest", "F y y_layout layout w mask ignoring c
         partials = _array(np.float64, ndim=2, readonly=False)
         outputs = [_array(F if place in places else None, readonly=False) for place in ("v", "g", "h")]
         v_in = _array(F if "hessian_times" in places.values() else None)
+        scale = numba.from_dtype(np.dtype(F))
         return (table, types.UniTuple(table, tables) if tables else types.Tuple(()), _array(self.y), table, v_in,
-                _array(self.w), _array(np.bool_ if self.mask else None), types.int64, numba.from_dtype(np.dtype(F)), partials,
+                _array(self.w), _array(np.bool_ if self.mask else None), types.int64, scale, partials,
                 _array(np.float64 if "columns" in places else None, readonly=False), *outputs, *[types.intp] * 8)
 
 

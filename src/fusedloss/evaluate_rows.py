@@ -135,7 +135,8 @@ class _Call:
         if given == "balanced":
             weights = counts.sum() / (max(present.sum(), 1) * np.where(present, counts, 1.0))
         else:
-            weights = (1.0 - EFFECTIVE_NUMBER_BETA) / -np.expm1(np.where(present, counts, 1.0) * math.log(EFFECTIVE_NUMBER_BETA))
+            volume = -np.expm1(np.where(present, counts, 1.0) * math.log(EFFECTIVE_NUMBER_BETA))
+            weights = (1.0 - EFFECTIVE_NUMBER_BETA) / volume
             weights *= present.sum() / max(weights[present].sum(), 1e-300)
         return np.where(present, weights, 0.0)
 
@@ -145,13 +146,13 @@ class _Call:
             sums = weight_sums(self.w, self.mask, self.F, n_threads, executor)
         if self.what == "hess_blocks" or reduction in ("sum", "none"):
             return 1.0
-        weighed = reduction == "mean"
-        by_class = weighed and self.class_weights is not None
+        weighed, loss, F = reduction == "mean", self.loss, self.F
+        by_class = weighed and self.class_weights is not None and (self.labels or not loss.rows_weigh_one)
         if self.ignore is None and not by_class:
             if weighed and self.w is not None:
                 return math.fsum(sums.tolist())
             return float(self.n if self.mask is None else self.n - int(np.count_nonzero(self.mask)))
-        total, F = [], self.F
+        total = []
         for rows, kept, y in self._chunks():
             weight = np.ones(kept.size, F) if self.w is None or not weighed else self.w[rows].astype(F)
             if by_class:
@@ -180,7 +181,7 @@ class _Call:
         y_rows = self.y.ndim == 2
         y_order = _order(self.y) if y_rows and self.y.dtype in PLAIN else None
         for a in (self.w, self.mask, None if y_rows else self.y):
-            in_place = in_place and (a is None or a.dtype in PLAIN and bool(a.flags.aligned) and a.flags.c_contiguous)
+            in_place = in_place and (a is None or (a.dtype in PLAIN and bool(a.flags.aligned) and a.flags.c_contiguous))
         if self.v is not None:
             in_place = in_place and self.v.dtype == F and _order(self.v, order) == order
         if y_rows:
@@ -190,8 +191,8 @@ class _Call:
         self.in_place, self.order = in_place, order if in_place else "C"
         places = [("sum" if not unreduced else "v", value), ("g", gradient), ("h", curvature)]
         wanted = tuple((place, name) for place, name in places if name)
-        key = (wanted, f.dtype, self.y.dtype, self.y.ndim, y_order, in_place, order, None if self.w is None else self.w.dtype,
-               self.mask is not None, self.along, self.row_length > ELEMENTS)
+        w_dtype = None if self.w is None else self.w.dtype
+        key = (wanted, f.dtype, self.y.dtype, self.y.ndim, y_order, in_place, order, w_dtype, self.mask is not None, self.along, self.row_length > ELEMENTS)
         programs = loss.__dict__.get("_programs")
         if programs is None:
             programs = {}
@@ -241,7 +242,7 @@ class _Call:
 
     def run(self, outputs, scale, unit, n_threads, executor):
         """Run the kernel over every block."""
-        program, F, n, C = self.program, self.F, self.n, self.columns
+        program, F, n = self.program, self.F, self.n
         block = block_of(self.row_length)
         blocks = (n + block - 1) // block
         self.partials = np.empty((blocks, 2))
@@ -255,8 +256,8 @@ class _Call:
             driver, threads = drivers.choose(executor, size, n_threads)
         fixed = (theta, tables)
         ignore = 0 if self.ignore is None else self.ignore
-        flat = self.in_place and all(a is None or a.dtype == F and (a.ndim == 1 and a.flags.c_contiguous or
-                                                                 a.ndim == 2 and _order(a, self.order) == self.order)
+        flat = self.in_place and all(a is None or (a.dtype == F and ((a.ndim == 1 and a.flags.c_contiguous) or
+                                                                 (a.ndim == 2 and _order(a, self.order) == self.order)))
                                      for a in outputs)
         if flat:
             memory = [None if a is None else _flat(a) for a in (self.y, self.f, self.v, self.w, self.mask)]
@@ -300,7 +301,7 @@ class _Call:
         if name == "class_weights":
             return self.class_weights.astype(self.F)
         array = np.asarray(getattr(self.loss, name))
-        if array.shape[-1] != self.row_length or array.ndim == 2 and array.shape[0] != self.n_classes:
+        if array.shape[-1] != self.row_length or (array.ndim == 2 and array.shape[0] != self.n_classes):
             raise ValueError(f"{type(self.loss).__name__}: its {name} has shape {array.shape}; y_pred has "
                              f"{self.columns} columns and there are {self.n_classes} classes")
         return np.ascontiguousarray(array, self.F).reshape(-1)
@@ -339,7 +340,7 @@ class _Call:
             if wrong.size:
                 raise self._label_error(names[0], offset + rows.start + int(wrong[0]), int(y[wrong[0]]))
         for name, a, domain in zip(names, (y, f), (loss.y_domain, loss.pred_domain), strict=True):
-            if domain.everything or a is y and self.labels:
+            if domain.everything or (a is y and self.labels):
                 continue
             outside = domain.outside(a.astype(self.F))
             wrong = np.argwhere(outside & (kept[:, None] if a.ndim == 2 else kept))
@@ -389,7 +390,7 @@ def _targets(loss, y, f, n_classes):
     """(targets, whether they are labels)."""
     n, C = f.shape
     kind = loss.target
-    as_rows = kind == "row" or kind == "classes" and y.ndim == 2
+    as_rows = kind == "row" or (kind == "classes" and y.ndim == 2)
     expected = (n, C) if as_rows else (n,)
     if y.ndim == 0 and not as_rows:
         y = np.broadcast_to(y, (n,))
@@ -400,7 +401,7 @@ def _targets(loss, y, f, n_classes):
         if kind == "label" and y.shape == (n, C) and C > 1:
             hint = "; for one-hot rows pass y_true.argmax(axis=1)"
         raise ValueError(f"y_true has shape {y.shape}; {loss.name} needs {wanted}{hint}")
-    labels = kind == "label" or kind == "classes" and not as_rows
+    labels = kind == "label" or (kind == "classes" and not as_rows)
     if labels and y.dtype.kind not in "iub":
         raise TypeError(f"y_true has dtype {y.dtype}; labels must be integers: pass y_true.astype(numpy.int64)"
                         + (", or rows of probabilities" if kind == "classes" else ""))

@@ -24,7 +24,7 @@ def minimising_row(loss, y_true, sample_weight=None):
     y = arrays.view("y_true", y_true)
     if y.size == 0:
         raise ValueError("y_true is empty: there is nothing to minimise over")
-    labels = loss.target == "label" or loss.target == "classes" and y.ndim == 1
+    labels = loss.target == "label" or (loss.target == "classes" and y.ndim == 1)
     columns = _columns(loss, y, labels)
     start = np.zeros(columns) if not loss.single_score else np.zeros(1)
     repeated = _repeated(loss, start, len(y))

@@ -330,7 +330,10 @@ class Classification(Rowwise):
     target = "label"
     weighs_classes: ClassVar[bool] = False
     """Whether the formulas use `self.class_weights`, a row, themselves; else they multiply the sample's weight."""
-    class_weight: Any = field(default=None, kw_only=True, metadata={"checked": "an array, a dict, 'balanced', 'effective_number' or None"})
+    rows_weigh_one: ClassVar[bool] = False
+    """Whether a row of probabilities counts as one sample in a mean whatever the weights of its classes, as in torch."""
+    class_weight: Any = field(default=None, kw_only=True, metadata={
+        "checked": "an array, a dict, 'balanced', 'effective_number' or None"})
     ignore_index: int | None = field(default=None, kw_only=True, metadata={"checked": "a label or None"})
 
     def __post_init__(self):

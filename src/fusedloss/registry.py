@@ -39,6 +39,9 @@ def get(name: str, **parameters) -> Loss:
         known = list(cls.__dataclass_fields__)
         for wrong in (key for key in parameters if key not in known):
             raise TypeError(f"{ours} has no parameter {wrong!r}; it has {', '.join(map(repr, known)) or 'none'}")
+        for spec in cls.__dataclass_fields__.values():
+            if spec.default is MISSING and spec.name not in parameters:
+                raise TypeError(f"{ours} needs {spec.name}=, which has no default")
         return cls(**parameters)
     from .peers import ALIASES, PEERS
 
@@ -59,7 +62,7 @@ def loss_class(name: str) -> type[Loss]:
 def example(name: str) -> Loss:
     """The loss of this name with its defaults, and with made-up parameters where there are none."""
     cls = loss_class(name)
-    required = any(spec.default is MISSING and spec.init for spec in cls.__dataclass_fields__.values())
+    required = any(spec.default is MISSING for spec in cls.__dataclass_fields__.values())
     return cls(**cls.example) if required else cls()
 
 

@@ -56,7 +56,7 @@ def _lifted(function):
 def _row(objects, like):
     """An array of objects in the dtype that `like` have together, unless one holds objects itself (mpmath's numbers)."""
     dtypes = [x.dtype for x in like if isinstance(x, (np.ndarray, np.generic)) and x.dtype != np.bool_]
-    if any(d == object for d in dtypes) or any(hasattr(x, "context") for x in like):
+    if any(d.kind == "O" for d in dtypes) or any(hasattr(x, "context") for x in like):
         return objects
     return objects.astype(np.result_type(*dtypes) if dtypes else np.float64)
 

@@ -25,7 +25,7 @@ CHEAP = ("add", "sub", "mul", "neg", "abs", "where", "lt", "le", "gt", "ge", "eq
 class Node(Symbolic):
     """One value of a formula; operators make new ones."""
 
-    __slots__ = ("graph", "number", "op", "args", "row", "type", "level", "__weakref__")
+    __slots__ = ("__weakref__", "args", "graph", "level", "number", "op", "row", "type")
 
     def record(self, name, *arguments):
         """What a function of `rowmath` is on symbols."""
@@ -82,7 +82,7 @@ class Graph:
     # ---- making nodes ------------------------------------------------------------------------------------------
 
     def _node(self, op, args, row, type, level):
-        key = (op, *[id(a) if isinstance(a, Node) else a for a in args])
+        key = (op, type, *[id(a) if isinstance(a, Node) else a for a in args])  # type: 1 and True are equal
         found = self._known.get(key)
         if found is None:
             found = Node()
@@ -183,9 +183,13 @@ class Graph:
     def _reduced(self, op, x, type="F"):
         if op == "total" and x.op == "cast" and x.args[0].op == "eq" and any(a is self.label for a in x.args[0].args):
             return self.node(1.0)  # the target's row holds 1 once
-        if op == "total" and not x.row:
-            x = self._node("spread", (x,), True, "F", x.level)
+        if op == "total":
+            x = self.spread(x)
         return self._node(op, (x,), False, type, x.level + 1) if x.row else x
+
+    def spread(self, x):
+        """A number as a row of it."""
+        return x if x.row else self._node("spread", (x,), True, x.type, x.level)
 
     def any(self, x):
         """Whether a condition holds anywhere in the row."""
@@ -203,7 +207,7 @@ class Graph:
             return x
         if x.op == "index":
             return self.label
-        if x.op in LEAVES or x.op in WHOLE_ROW or x.op not in CHEAP and not self.frugal:
+        if x.op in LEAVES or x.op in WHOLE_ROW or (x.op not in CHEAP and not self.frugal):
             return self._node("pick", (x,), False, x.type, x.level + 1)
         if x.op == "spread":
             return x.args[0]
@@ -332,6 +336,8 @@ def traced(loss, label, wanted, weighted, class_factor, frugal=False):
         roots[place], at_label = output(node, scaled), None
         if label and scaled and node.row:
             roots[place], at_label = graph.split_at_label(roots[place])
+        if scaled and not loss.single_score:
+            roots[place] = graph.spread(roots[place])
         if at_label is not None:
             roots[place + "_at_label"] = at_label
     return graph, roots

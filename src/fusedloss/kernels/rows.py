@@ -121,13 +121,10 @@ class Writer:
             return
         self.kept.add(node)
         if node.op in WHOLE_ROW:
-            rows = [a for a in node.args[2 if node.op == "pairs" else 0:]]
             if node.op == "pairs":
                 self._scalars_of(node.args[0])
-            for a in rows:
-                self.kept.add(a) if a.row else None
-                self.row_wanted[node.level - 1].add(a)
-                self._visit(a, node.level - 1)
+            for a in node.args[2 if node.op == "pairs" else 0:]:
+                self._keep(a)
         else:
             self.row_wanted[node.level].add(node)
             self._visit(node, node.level)
@@ -270,7 +267,7 @@ class Writer:
         self.line("        lanes[j] += lanes[j + half]")
         self.line("    half //= 2")
         self.line("partials[b, 0] = lanes[0]")
-        self.line("partials[b, 1] = F(found_y) + 2.0 * F(found_f)")
+        self.line("partials[b, 1] = found_y + I(2) * found_f")
 
     def _scalar_outputs(self, level, known, load):
         """[(place, text)] of the outputs that are one number per row and known at this level."""
@@ -372,7 +369,7 @@ class Writer:
                 return self.slot("F", node.op)
             if node.op == "column":
                 return f"{node.args[0]}_tile[uint64({node.args[1] * LANES}) + j]"
-            if node.op in REDUCTIONS or node.op == "pick" or node in stored and node.level < self.level:
+            if node.op in REDUCTIONS or node.op == "pick" or (node in stored and node.level < self.level):
                 return load_stored(node)
             return None
 
@@ -693,7 +690,7 @@ class Writer:
         found, seen, todo = set(), set(), [node]
         while todo:
             x = todo.pop()
-            if x in seen or not x.row or x in self.kept and (x.level < self.level or x.op in WHOLE_ROW):
+            if x in seen or not x.row or (x in self.kept and (x.level < self.level or x.op in WHOLE_ROW)):
                 continue
             seen.add(x)
             if x.op in LEAVES and x.op != "index":

@@ -36,13 +36,13 @@ def loaders(register, F, lanes, layout):
         def move(a, start, m, C, n, tile):
             base = start * C
             full = uint64(0)
-            if C > uint64(1):
+            if uint64(1) < C:
                 full = m // height * height
                 r = uint64(0)
                 while r < full:
-                    if C == uint64(2):
+                    if uint64(2) == C:
                         two(a, base + r * C, C, tile, r, pitch)
-                    elif C < span:
+                    elif span > C:
                         three(a, base + r * C, C, tile, r, pitch)
                     else:
                         c = uint64(0)

@@ -422,7 +422,7 @@ class LogNormalNLL(GaussianNLL):
 
     y > 0 (n,); y_pred (n, 2): location mu and log_scale s of log y: mu is the log of the median.
     Constants included, log y too: l = -scipy.stats.lognorm(e^s, scale=e^mu).logpdf.
-    Derivatives, Fisher and best constant row: those of GaussianNLL at log y.
+    Gradient, Hessian, Fisher and best constant row: those of GaussianNLL at log y.
     Aitchison and Brown, "The Lognormal Distribution", 1957.
     """
 

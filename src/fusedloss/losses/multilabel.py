@@ -114,7 +114,7 @@ class MultilabelSoftMargin(_Multilabel):
     Domain: y a row of C numbers in [0, 1] or NaN (unknown), f a row of C logits. A row of unknown labels only costs 0.
     A sample counts as much as any other however many of its labels are known: that is the difference to
     `MultilabelBinaryCrossEntropy`, where each label does.
-    Hessian: p (1 - p) / K, never negative. Majorizer: Jaakkola and Jordan's bound.
+    Hessian: p (1 - p) / K, never negative. Majorizer: Jaakkola and Jordan's bound (2000).
     torch.nn.MultiLabelSoftMarginLoss.
     """
 

@@ -49,8 +49,8 @@ def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, n_t
     Parameters
     ----------
     y_true : array (n,), or what the losses of rows among `losses` take.
-    y_pred : array (n,), (n, C) for losses of rows, or a dict {name: array (n,)} of predictions to compare; every pair of them is compared sample
-        by sample (`Scores.differences`).
+    y_pred : array (n,), (n, C) for losses of rows, or a dict {name: array} of predictions to compare; every pair of them
+        is compared sample by sample (`Scores.differences`).
     losses : losses, or their names as `fusedloss.get` and the command line take them ("huber:delta=15").
     sample_weight, mask : as for a loss; True in `mask` takes a sample out.
     by : array (n,) of group labels (strings, integers): the same numbers for every group as well. Samples whose label
