@@ -712,8 +712,8 @@ class Own(fl.Rowwise):
     """What the notation has and no loss of the catalogue puts together: a level of everything upon everything."""
 
     target = "number"
+    table: object = fl.numbers()
     c: float = 1.5
-    table: object = fl.loss.numbers()
     squared: bool = False
 
     @property

@@ -12,12 +12,19 @@ from . import forks as _forks  # a fork before the first call must be known too
 from .losses import MODULE_OF as _MODULE_OF
 
 if _TYPE_CHECKING:  # for type checkers and editors; at run time __getattr__ loads what is asked for
-    from . import cache, domain, vecmath
-    from .loss import Elementwise, Loss, choice, parameter
+    from . import cache, domain, rowmath, vecmath
+    from .loss import Classification, Elementwise, Loss, Rowwise, choice, numbers, parameter
     from .losses.adversarial import *
     from .losses.binary import *
     from .losses.count import *
+    from .losses.crps import *
+    from .losses.distribution import *
+    from .losses.divergence import *
+    from .losses.multiclass import *
+    from .losses.multilabel import *
+    from .losses.ordinal import *
     from .losses.quantile import *
+    from .losses.quantile_rows import *
     from .losses.regression import *
     from .registry import get, list_losses
     from .scoring import Scores, score
@@ -25,11 +32,12 @@ if _TYPE_CHECKING:  # for type checkers and editors; at run time __getattr__ loa
 __version__ = "0.1.0"
 
 _ELSEWHERE = {
-    "Elementwise": "loss", "Loss": "loss", "parameter": "loss", "choice": "loss",
+    "Classification": "loss", "Elementwise": "loss", "Loss": "loss", "Rowwise": "loss",
+    "choice": "loss", "numbers": "loss", "parameter": "loss",
     "get": "registry", "list_losses": "registry",
     "score": "scoring", "Scores": "scoring",
 }
-_SUBMODULES = ("cache", "domain", "vecmath")
+_SUBMODULES = ("cache", "domain", "rowmath", "vecmath")
 
 __all__ = [*_MODULE_OF, *_ELSEWHERE, *_SUBMODULES]
 

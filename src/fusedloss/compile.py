@@ -340,7 +340,7 @@ class RowProgram:
     """A row loss traced for one request: the text of its kernel, and the parameters that the kernel reads."""
 
     def __init__(self, loss, request):
-        self.loss, self.request = loss, request
+        self.loss, self.request, self.kernels = loss, request, {}
         graph, roots = trace.traced(loss, request.y_layout is None and loss.target in ("label", "classes"),
                                     dict(request.wanted), request.w is not None or request.mask or request.ignoring,
                                     request.class_factor, request.frugal)
@@ -354,6 +354,12 @@ class RowProgram:
 
     def kernel(self, driver):
         """The compiled kernel, from memory, from disk, or made now."""
+        found = self.kernels.get(driver)
+        if found is None:
+            found = self.kernels[driver] = self._kernel(driver)
+        return found
+
+    def _kernel(self, driver):
         constants = tuple(f"{name}={value.hex()}" for name, value in self.constants.items())  # NaN is not equal to itself
         key = (self.source, constants, self.request, len(self.tables), driver)
         with _lock:

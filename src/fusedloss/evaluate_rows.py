@@ -192,23 +192,25 @@ class _Call:
         places = [("sum" if not unreduced else "v", value), ("g", gradient), ("h", curvature)]
         wanted = tuple((place, name) for place, name in places if name)
         w_dtype = None if self.w is None else self.w.dtype
-        key = (wanted, f.dtype, self.y.dtype, self.y.ndim, y_order, in_place, order, w_dtype, self.mask is not None, self.along, self.row_length > ELEMENTS)
+        frugal = self.row_length > (ELEMENTS if in_place else ELEMENTS // 4)  # a staged row is in memory twice already
+        key = (wanted, f.dtype, self.y.dtype, self.y.ndim, y_order, in_place, order, w_dtype, self.mask is not None,
+               self.along, frugal)
         programs = loss.__dict__.get("_programs")
         if programs is None:
             programs = {}
             object.__setattr__(loss, "_programs", programs)
         if key not in programs:
-            programs[key] = self._new_program(wanted, y_order)
+            programs[key] = self._new_program(wanted, y_order, frugal)
         return programs[key]
 
-    def _new_program(self, wanted, y_order):
+    def _new_program(self, wanted, y_order, frugal):
         loss, F, y = self.loss, self.F, self.y
         request = compile.RowRequest(
             F=F, y=y.dtype if y.dtype in PLAIN else np.dtype(F),
             y_layout=None if y.ndim == 1 else y_order if self.in_place else "C", layout=self.order,
             w=None if self.w is None else self.w.dtype if self.w.dtype in PLAIN else np.dtype(F),
             mask=self.mask is not None, ignoring=self.ignore is not None, class_factor=self.class_factor, wanted=wanted,
-            along=self.along, frugal=self.row_length > ELEMENTS)
+            along=self.along, frugal=frugal)
         try:
             program = compile.RowProgram(loss, request)
         except compile.RowOutput as row:  # the derivative with respect to an array parameter
