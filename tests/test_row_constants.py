@@ -79,6 +79,10 @@ def test_inverse_links():
     f = rng.normal(0.0, 2.0, (50, 3))
     p = np.exp(f) / np.exp(f).sum(1, keepdims=True)
     assert fl.CategoricalFocal().inverse_link(f) == pytest.approx(p, rel=1e-13)
+    warm = np.exp(f / 3.0) / np.exp(f / 3.0).sum(1, keepdims=True)
+    assert fl.CategoricalCrossEntropy(temperature=3.0).inverse_link(f) == pytest.approx(warm, rel=1e-13)
+    assert fl.LDAM([5, 2, 1], scale=1 / 3).inverse_link(f) == pytest.approx(warm, rel=1e-13)
+    assert (fl.CategoricalCrossEntropy(from_logits=False).inverse_link(p) == p).all()
     assert fl.CategoricalCrossEntropy().inverse_link(f.astype(np.float32)).dtype == np.float32
     assert fl.MultilabelBinaryCrossEntropy().inverse_link(f) == pytest.approx(1 / (1 + np.exp(-f)), rel=1e-13)
     parameters = fl.GaussianNLL().inverse_link(f[:, :2])

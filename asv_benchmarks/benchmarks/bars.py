@@ -25,6 +25,7 @@ import fusedloss as fl
 from .bench_losses import LIGHT
 from .bench_memory import extra_bytes
 from .bench_peers import LIBRARIES, peers
+from .bench_rows import COLUMNS, NUMBERS, RowExample, cross_entropy, row_problem
 from .common import DTYPES, LARGE, best_ratio, example, interleaved, median_ratio, problem, threads
 
 
@@ -190,11 +191,11 @@ print((status("VmHWM") - before) / 1e6)
 
 
 def in_child(code, times, **environment):
-    """What `times` new processes print, as numbers."""
+    """The numbers that `times` new processes print, a row for each."""
     code = textwrap.dedent(code)
-    found = [float(subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True,
-                                  text=True, check=True).stdout) for _ in range(times + 1)]
-    return np.array(found[1:])  # the first one fills the caches
+    found = [subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True,
+                            check=True).stdout.split() for _ in range(times + 1)]
+    return np.array(found[1:], float)  # the first one fills the caches
 
 
 def import_time(settings):
@@ -227,10 +228,131 @@ def extra_memory(settings):
                        in_child(PEAK.format(n=settings.n), 3), 2, "MB")
 
 
+# ---- losses of rows ----------------------------------------------------------------------------------------------
+
+CROSS_ENTROPY = [  # columns, rows, bars of float32 and float64
+    (3, 10**6, {"float32": 8, "float64": 5}),
+    (10, 400_000, {"float32": 8, "float64": 5}),
+    (100, 40_000, {"float32": 2.5}),
+    (1000, 4000, {"float32": 2}),
+    (50_000, 400, {"float32": 5}),
+]
+
+
+def over_fastest(settings, what, p, ours, others, bar, compared=None):
+    """A row against the fastest of the `compared` among `others`, whose times are all named."""
+    names = list(others)
+    seconds = interleaved(max(5, settings.rounds // 2), ours, *others.values(), pause=0.01)
+    fastest = min((1 + k for k, name in enumerate(names) if name in (compared or names)),
+                  key=lambda k: np.median(seconds[:, k]))
+    n = len(p.f)
+    times = ", ".join(f"{name} {per_sample(seconds, 1 + k, n)}" for k, name in enumerate(names))
+    return Row(f"{what}, against {names[fastest - 1]}", settings.conditions(p.f.dtype, n), per_sample(seconds, 0, n), times,
+               median_ratio(seconds, fastest, 0), best_ratio(seconds, fastest, 0), bar, at_least=True)
+
+
+def rows_value_and_grad_over_peers(settings):
+    """A sample is a row: nanoseconds per sample are per row."""
+    from .row_peers import JaxCrossEntropy, SklearnCrossEntropy, TorchCrossEntropy, row_peers
+
+    for columns, n, bars in CROSS_ENTROPY:
+        for dtype, bar in bars.items():
+            p = cross_entropy(columns, dtype, numbers=columns * n)
+            others = row_peers(p.y, p.f, p.value_and_grad(), torch=TorchCrossEntropy, scikit_learn=SklearnCrossEntropy,
+                               JAX=JaxCrossEntropy)
+            yield over_fastest(settings, f"CategoricalCrossEntropy value_and_grad, C = {columns:,}", p, p.value_and_grad,
+                               others, bar)
+
+
+def rows_value_and_grad_over_copy(settings):
+    p = cross_entropy(1000, "float32", numbers=4 * 10**6)
+    seconds = interleaved(settings.rounds, p.value_and_grad, lambda: np.copyto(p.h, p.f))
+    n = len(p.f)
+    yield Row("CategoricalCrossEntropy value_and_grad, C = 1,000, over a copy of the logits", settings.conditions("float32", n),
+              per_sample(seconds, 0, n), per_sample(seconds, 1, n), median_ratio(seconds), best_ratio(seconds), 2.5)
+
+
+def rows_grad_and_hess_over_numpy(settings):
+    from .row_peers import NumpyCrossEntropyHessian, row_peers
+
+    p = cross_entropy(3, "float64", "F", 3 * 10**6)
+    others = row_peers(p.y, p.f, p.grad_and_hess(), NumPy=NumpyCrossEntropyHessian)
+    yield over_fastest(settings, "CategoricalCrossEntropy grad_and_hess, C = 3, Fortran order", p, p.grad_and_hess, others, 10)
+
+
+def rows_focal_over_peers(settings):
+    from .row_peers import NumpyFocal, TorchFocal, row_peers
+
+    p = row_problem(RowExample(fl.CategoricalFocal(), 10), 400_000, "float32")
+    others = row_peers(p.y, p.f, p.value_and_grad(), NumPy=NumpyFocal, torch=TorchFocal)
+    yield over_fastest(settings, "CategoricalFocal value_and_grad, C = 10", p, p.value_and_grad, others, 15)
+
+
+def rows_distributions_over_peers(settings):
+    """The formula in NumPy gives no gradient; it is a bar of its own."""
+    from .row_peers import NumpyGaussianCRPS, TorchGaussianCRPS, TorchGaussianNLL, row_peers
+
+    n = 10**6
+    for loss, torch in ((fl.GaussianNLL(), TorchGaussianNLL), (fl.GaussianCRPS(), TorchGaussianCRPS)):
+        p = row_problem(RowExample(loss, 2, y=lambda rng, n, columns: rng.normal(0.0, 2.0, n)), n, "float32")
+        formula = {"scoringrules_formula_in_NumPy": NumpyGaussianCRPS} if loss == fl.GaussianCRPS() else {}
+        others = row_peers(p.y, p.f, p.value_and_grad(), torch=torch, **formula)
+        for name in others:
+            yield over_fastest(settings, f"{type(loss).__name__} value_and_grad", p, p.value_and_grad, {name: others[name]}, 8)
+
+
+ROW_PEAK = """
+import re, sys
+import numpy as np, fusedloss as fl
+
+def status(field):
+    return int(re.search(field + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+
+loss = fl.CategoricalCrossEntropy()
+for columns in {columns}:
+    n = {numbers} // columns
+    f = np.full((n, columns), 0.5, {dtype!r}, {order!r})
+    f[:, 0] = 1.0
+    y, g = np.arange(n) % columns, np.full_like(f, 1.0)
+    loss.value_and_grad(y, f, out=g)
+    loss.value_and_grad(y, f, out=g)
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # VmHWM starts anew
+    before = status("VmRSS")
+    loss.value_and_grad(y, f, out=g)
+    print((status("VmHWM") - before) / 1e6)
+"""
+
+
+def rows_extra_memory(settings):
+    """tracemalloc sees the buffers of the kernels too. For VmHWM malloc must give back what is freed, else the warm-up
+    has it already: the child's environment fixes the size from which it does."""
+    for order in ("C", "F"):
+        for dtype in DTYPES:
+            conditions = f"4e6 numbers, {dtype}, {threads()}"
+            found = []
+            for columns in COLUMNS:
+                p = cross_entropy(columns, dtype, order)
+                found.append(extra_bytes(p.value_and_grad) / 1e6)
+            what = f"extra memory, CategoricalCrossEntropy value_and_grad(out=), {order} order"
+            yield largest(f"{what}, tracemalloc", conditions, found)
+            if sys.platform == "linux":
+                code = ROW_PEAK.format(columns=COLUMNS, numbers=NUMBERS, dtype=dtype, order=order)
+                peaks = in_child(code, 3, MALLOC_MMAP_THRESHOLD_="32768", MALLOC_TRIM_THRESHOLD_="0")
+                yield largest(f"{what}, VmHWM", conditions, np.median(peaks, axis=0))
+
+
+def largest(what, conditions, found):
+    """A row about the largest of what was found for each number of columns."""
+    each = ", ".join(f"{columns:,}: {x:.2g}" for columns, x in zip(COLUMNS, found, strict=True))
+    return Row(what, conditions, f"{max(found):.3g} MB", f"(C = {each})", max(found), min(found), 2, unit="MB")
+
+
 # ---- the table ---------------------------------------------------------------------------------------------------
 
 BARS = [value_and_grad_over_triad, grad_and_hess_over_triad, value_and_grad_over_peers, score_over_sklearn, small_call,
-        import_time, first_call, extra_memory]
+        import_time, first_call, extra_memory, rows_value_and_grad_over_peers, rows_value_and_grad_over_copy,
+        rows_grad_and_hess_over_numpy, rows_focal_over_peers, rows_distributions_over_peers, rows_extra_memory]
 HEADER = ("what", "n, dtype, threads", "ours", "theirs", "median (best)", "bar", "reached")
 
 

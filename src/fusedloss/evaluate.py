@@ -66,7 +66,7 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
     if plan.checks and (partials.item(1) if len(partials) == 1 else partials[:, 1].any()):
         raise domain_error(loss, plan.F, y, f, w, mask_array)
     if plan.sums:
-        value = _reduced(partials, denominator, reduction)
+        value = reduced(partials, denominator, reduction)
         return value if g is None else (value, g) if h is None else (value, g, h)
     results = [a for a in (v, g, h) if a is not None]
     return results[0] if len(results) == 1 else tuple(results)
@@ -208,13 +208,13 @@ def _outputs(plan, f, out, y, w, mask):
 # ---- sums and weights --------------------------------------------------------------------------------------------
 
 
-def _reduced(partials, denominator, reduction):
-    """The partials added in block order and divided."""
+def reduced(partials, denominator, reduction, stacklevel=4):
+    """The partials added in block order and divided; a warning points `stacklevel` calls up."""
     total = partials.item(0) if len(partials) == 1 else ordered_sum(partials[:, 0])
     if denominator == 0.0:
         if reduction == "mean":
             warnings.warn("mean of no samples, or of samples without weight: the result is NaN", RuntimeWarning,
-                          stacklevel=4)
+                          stacklevel=stacklevel)
             return math.nan
         return math.nan if reduction == "sum_over_batch_size" else total
     return total / denominator
@@ -309,11 +309,11 @@ def domain_error(loss, F, y, f, w, mask, names=("y_true", "y_pred"), offset=0):
         if found:
             index, value = found
             return ValueError(f"{name}{_subscript(index, f.shape, offset)} = {value!r}: {loss.name} needs {name} to be "
-                              f"{domain}; {_remedy(array is y, name, value, domain, loss)}")
+                              f"{domain}; {remedy(array is y, name, value, domain, loss)}")
     raise AssertionError("a kernel reported a value outside the domain, and there is none")
 
 
-def _remedy(is_target, name, value, domain, loss):
+def remedy(is_target, name, value, domain, loss):
     if is_target and domain.low == 0.0 and domain.high == 1.0:
         if value == -1:
             return f"for labels -1 and 1 pass ({name} + 1) / 2"

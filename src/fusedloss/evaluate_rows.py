@@ -14,8 +14,8 @@ import numpy as np
 
 from . import compile, drivers
 from .arrays import numpy as arrays
-from .evaluate import PLAIN, REDUCTIONS, _reduced, _remedy, weight_sums
-from .kernels.rows import ELEMENTS, block_of
+from .evaluate import PLAIN, REDUCTIONS, reduced, remedy, weight_sums
+from .kernels.rows import BLOCK, ELEMENTS, block_of
 
 ALONG_FROM = 384
 """Columns from which a kernel runs along the row instead of across rows."""
@@ -88,6 +88,8 @@ class _Call:
         self.mask = None if mask is None else _mask(mask, f)
         self.v = None if v is None else _like_predictions("v", arrays.view("v", v), f)
         self.ignore = getattr(loss, "ignore_index", None) if self.labels else None
+        if self.ignore is not None and ((self.ignore < 0 and self.y.dtype.kind != "i") or abs(self.ignore) >= 1 << 63):
+            self.ignore = None  # these targets cannot be it, but as int64 another one might
         weighting = getattr(loss, "class_weight", None) is not None
         self.class_weights = self._class_weights() if weighting else None
         self.class_factor = weighting and not loss.weighs_classes
@@ -97,7 +99,7 @@ class _Call:
 
     def _chunks(self):
         """(rows, whether each counts, its labels or its row of targets) in chunks."""
-        size = max(1, 16 * block_of(self.row_length))
+        size = 8 * BLOCK if self.y.ndim == 1 else block_of(self.row_length)
         for start in range(0, self.n, size):
             rows = slice(start, min(self.n, start + size))
             counts = np.ones(rows.stop - start, np.bool_)
@@ -235,7 +237,8 @@ class _Call:
         shapes = {"v": (self.n,), "g": self.shaped.shape, "h": self.shaped.shape}
         if self.what == "hess_blocks":
             shapes["g"], order = (self.n, self.columns, self.columns), "C"
-        return [given.get(p, np.empty(shapes[p], self.result_dtype, order)) if p in places else None for p in "vgh"]
+        return [None if p not in places else given[p] if p in given else np.empty(shapes[p], self.result_dtype, order)
+                for p in "vgh"]
 
     @property
     def shaped(self):
@@ -261,6 +264,8 @@ class _Call:
         flat = self.in_place and all(a is None or (a.dtype == F and ((a.ndim == 1 and a.flags.c_contiguous) or
                                                                  (a.ndim == 2 and _order(a, self.order) == self.order)))
                                      for a in outputs)
+        if self.along and any(a is not None and np.may_share_memory(a, self.f) for a in outputs):
+            flat = False  # the gradient may be known a pass over the row before the Hessian, which needs the predictions
         if flat:
             memory = [None if a is None else _flat(a) for a in (self.y, self.f, self.v, self.w, self.mask)]
             results = [None if a is None else _flat(a) for a in outputs]
@@ -278,26 +283,26 @@ class _Call:
         drivers.run(work, "threads" if driver == "parallel" else driver, threads, blocks)
 
     def _staged(self, kernel, fixed, ignore, scale, outputs, unit, block, first, last):
-        """Blocks first..last by way of small contiguous buffers in C order."""
-        request, n, F = self.program.request, self.n, self.F
-        inputs = ((self.y, request.y), (self.f, F), (self.v, F), (self.w, request.w), (self.mask, np.bool_))
-        buffers = [None if a is None else np.empty((block, *a.shape[1:]), dtype) for a, dtype in inputs]
-        written = [None if a is None else np.empty((block, *a.shape[1:]), F) for a in outputs]
+        """Blocks first..last by way of small contiguous buffers, in the order that the kernel was compiled for."""
+        request, n, F, order = self.program.request, self.n, self.F, self.order
+        kinds = ((self.y, request.y, request.y_layout or "C"), (self.f, F, order), (self.v, F, order),
+                 (self.w, request.w, "C"), (self.mask, np.bool_, "C"), *[(a, F, order) for a in outputs])
+        memory = [None if a is None else np.empty(block * math.prod(a.shape[1:]), dtype) for a, dtype, _ in kinds]
         for b in range(first, last):
             start, stop = b * block, min(n, (b + 1) * block)
-            filled = []
-            for (a, _), buffer in zip(inputs, buffers, strict=True):
+            flat = [None if a is None else a[: (stop - start) * (a.size // block)] for a in memory]
+            parts = [None if a is None else flat[k].reshape((stop - start, *a.shape[1:]), order=layout)
+                     for k, (a, _, layout) in enumerate(kinds)]
+            for (a, *_), part in zip(kinds[:5], parts, strict=False):
                 if a is not None:
-                    np.copyto(buffer[: stop - start], a[start:stop], casting="unsafe")
-                filled.append(None if a is None else buffer[: stop - start].reshape(-1))
-            results = [None if a is None else a[: stop - start].reshape(-1) for a in written]
+                    np.copyto(part, a[start:stop], casting="unsafe")
             L = self.row_length
             sums = None if self.row_sums is None else self.row_sums[b * L:(b + 1) * L]
-            kernel(*fixed, *filled, ignore, scale, self.partials[b:b + 1], sums, *results, stop - start, L, self.n_classes,
-                   unit, block, 0, 1, 1)
-            for a, buffer in zip(outputs, written, strict=True):
+            kernel(*fixed, *flat[:5], ignore, scale, self.partials[b:b + 1], sums, *flat[5:], stop - start, L,
+                   self.n_classes, unit, block, 0, 1, 1)
+            for (a, *_), part in zip(kinds[5:], parts[5:], strict=True):
                 if a is not None:
-                    np.copyto(a[start:stop], buffer[: stop - start], casting="unsafe")
+                    np.copyto(a[start:stop], part, casting="unsafe")
 
     def _table(self, name):
         if name == "class_weights":
@@ -318,7 +323,7 @@ class _Call:
             return total / denominator if denominator else total * math.nan
         arrays_ = [a for a in outputs if a is not None]
         if "sum" in places:
-            value = _reduced(self.partials, denominator, reduction)
+            value = reduced(self.partials, denominator, reduction, stacklevel=6)
             return (value, *arrays_) if arrays_ else value
         return arrays_[0] if len(arrays_) == 1 else tuple(arrays_)
 
@@ -351,7 +356,7 @@ class _Call:
                 where = f"{name}[{', '.join(map(str, (at[0] + rows.start + offset, *at[1:])))}]"
                 value = a[at].item()
                 raise ValueError(f"{where} = {value!r}: {loss.name} needs {name} to be {domain}; "
-                                 f"{_remedy(a is y, name, value, domain, loss)}")
+                                 f"{remedy(a is y, name, value, domain, loss)}")
         raise AssertionError("a kernel reported a value outside the domain, and there is none")
 
     def _label_error(self, name, row, label):

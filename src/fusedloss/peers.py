@@ -3,6 +3,7 @@
 `PEERS["library.name"](**parameters)` is a loss whose values, one per sample, are the peer's exact ones, clipping
 included; parameters are spelt as they are there. The note says what it equals here. Of the objectives of gradient
 boosting the gradient is the peer's; Hessians there change from release to release, and metrics may add constants.
+A peer's mean is ours where its weights are. Row losses that need a class of their own are in `peers_rows`.
 `ALIASES` has bare names that mean the same everywhere; they are ours, and clip nothing.
 """
 
@@ -195,10 +196,13 @@ class Peer:
             if name not in self.takes:
                 known = ", ".join(map(repr, self.takes)) or "none"
                 raise TypeError(f"there is no parameter {name!r}; this loss has {known}")
-        cls = self.loss
-        if isinstance(cls, str):
-            cls = getattr(import_module(MODULE_OF[cls]), cls)
+        cls = _class(self.loss) if isinstance(self.loss, str) else self.loss
         return cls(**self.defaults | {self.takes[name]: value for name, value in parameters.items()})
+
+
+def _class(name):
+    """A class of the catalogue, or of `peers_rows`."""
+    return getattr(import_module(MODULE_OF.get(name) or f"{__package__}.peers_rows"), name)
 
 
 def _peer(loss, note="the same", takes="", **defaults):
@@ -208,17 +212,68 @@ def _peer(loss, note="the same", takes="", **defaults):
 
 
 def _torch_poisson(log_input=True, eps=1e-8):
-    return import_module(MODULE_OF["Poisson"]).Poisson() if log_input else PoissonOfMean(epsilon=eps)
+    return _class("Poisson")() if log_input else PoissonOfMean(epsilon=eps)
+
+
+def _torch_multi_margin(p=1, margin=1.0, weight=None):
+    return _class("WeightedMultiMargin")(power=f"{p:g}", margin=margin, weight=weight)
+
+
+def _sklearn_log_loss(multiclass=False):
+    return _class("ClippedClassLogLoss")() if multiclass else ClippedLogLoss()
+
+
+def _sklearn_brier(multiclass=False, scale_by_half="auto"):
+    if not multiclass:
+        if scale_by_half not in ("auto", True):
+            raise ValueError("scale_by_half=False is there for multiclass=True")
+        return _class("BinaryBrier")(from_logits=False)
+    return _class("ProbabilityBrier")(half={True: "always", False: "never"}.get(scale_by_half, scale_by_half))
+
+
+def _sklearn_hinge(multiclass=False):
+    return _class("CrammerSinger" if multiclass else "Hinge")()
+
+
+def _keras_crossentropy(from_logits=False, **parameters):
+    return _class("CategoricalCrossEntropy" if from_logits else "ClippedCategoricalCrossEntropy")(**parameters)
+
+
+def _keras_focal(alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0):
+    one = isinstance(alpha, (int, float))
+    return _class("ClippedLogitFocal" if from_logits else "ClippedCategoricalFocal")(
+        alpha=alpha if one else 1.0, class_alpha=None if one else alpha, gamma=gamma, label_smoothing=label_smoothing)
+
+
+def _ensemble(estimator="qd"):
+    if estimator not in ("nrg", "qd", "int", "pwm", "fair"):
+        raise ValueError(f"estimator must be one of 'nrg', 'qd', 'int', 'pwm', 'fair' here, found {estimator!r}")
+    return _class("EnsembleCRPS")(fair=estimator in ("pwm", "fair"))
+
+
+def _ngboost(log_score, crp_score):
+    """Both scores of a distribution there."""
+    scores = {"LogScore": log_score, "CRPScore": crp_score}
+
+    def make(score="LogScore"):
+        if score not in scores:
+            raise ValueError(f"score must be 'LogScore' or 'CRPScore', found {score!r}")
+        return _class(scores[score])()
+
+    return make
 
 
 _CLASSES = "labels are 0 and 1 here, -1 and 1 there"
 _BOOSTING = "the gradient is the same, and the Hessian"
+_SOFTMAX = "on logits: the gradient is the same; its Hessian is 2 P (1 - P) (until 3.x)"
+_MEAN_METRIC = "on logits: the derivatives are the same but for the sign; the metric is the mean over the columns"
 _SIGN_OF_RESIDUAL = "the gradient is the same; its Hessian is 1, or depends on the release"
 
 _SKLEARN = {
-    "log_loss": _peer(ClippedLogLoss, "binary; probabilities clipped to [eps, 1 - eps] of their dtype"),
-    "brier_score_loss": _peer("BinaryBrier", "binary, scale_by_half='auto': squared error of a probability",
-                              from_logits=False),
+    "log_loss": _peer(_sklearn_log_loss, "probabilities clipped to [eps, 1 - eps] of their dtype; binary, or with "
+                      "multiclass=True (n, C) rows, which are not normalised", "multiclass"),
+    "brier_score_loss": _peer(_sklearn_brier, "squared error of probabilities; binary, or with multiclass=True (n, C) "
+                              "rows, where scale_by_half='auto' halves for two classes", "multiclass scale_by_half"),
     "mean_squared_error": _peer("SquaredError"),
     "mean_absolute_error": _peer("AbsoluteError"),
     "mean_squared_log_error": _peer("SquaredLogError"),
@@ -229,7 +284,8 @@ _SKLEARN = {
     "mean_gamma_deviance": _peer("GammaDeviance"),
     "mean_tweedie_deviance": _peer("TweedieDeviance", "the same; by default power=0: squared error", "power",
                                    power=0.0),
-    "hinge_loss": _peer("Hinge", _CLASSES),
+    "hinge_loss": _peer(_sklearn_hinge, f"binary: {_CLASSES}; multiclass=True: (n, C) decisions (Crammer, Singer)",
+                        "multiclass"),
 }
 
 _TORCH = {
@@ -242,6 +298,16 @@ _TORCH = {
     "soft_margin_loss": _peer("BinaryCrossEntropy", f"on logits; {_CLASSES}"),
     "poisson_nll_loss": Peer(_torch_poisson, "log_input=True: Poisson; else the mean, with eps; full=False",
                              {"log_input": "log_input", "eps": "eps"}),
+    "cross_entropy": _peer("TorchCrossEntropy", "on logits; labels, or rows of probabilities, whose mean is over n",
+                           "weight->class_weight ignore_index label_smoothing", ignore_index=-100),
+    "nll_loss": _peer("LabelLogLikelihood", "of log-probabilities", "weight->class_weight ignore_index",
+                      ignore_index=-100),
+    "multi_margin_loss": _peer(_torch_multi_margin, "the same; the mean is over n, whatever the weights", "p margin weight"),
+    "multilabel_margin_loss": _peer("MultilabelMargin", "targets are rows of 0 and 1 here, lists of labels there"),
+    "multilabel_soft_margin_loss": _peer("WeightedMultilabelSoftMargin", takes="weight"),
+    "kl_div": _peer("LogProbabilityKL", "of log-probabilities; the mean is reduction='batchmean', the mean of rows: 'mean' "
+                    "there divides by C too", "log_target"),
+    "gaussian_nll_loss": _peer("VarianceGaussianNLL", "rows are (input, var): the mean and the variance", "full eps"),
 }
 
 _KERAS = {
@@ -254,6 +320,16 @@ _KERAS = {
     "binary_crossentropy": _peer(ClippedBinaryCrossEntropy, "probabilities, clipped to [1e-7, 1 - 1e-7]",
                                  epsilon=1e-7),
     "poisson": _peer(PoissonOfMean, "the prediction is the mean; 1e-7 inside the logarithm", epsilon=1e-7),
+    "categorical_crossentropy": _peer(_keras_crossentropy, "rows of probabilities, divided by their sum and clipped to "
+                                      "[1e-7, 1 - 1e-7]; from_logits=True: nothing is clipped",
+                                      "from_logits label_smoothing"),
+    "sparse_categorical_crossentropy": _peer(_keras_crossentropy, "labels; else as categorical_crossentropy",
+                                             "from_logits ignore_class->ignore_index"),
+    "categorical_focal_crossentropy": _peer(_keras_focal, "rows of probabilities, divided by their sum and clipped to "
+                                            "[1e-7, 1 - 1e-7]; from_logits=True clips too",
+                                            "alpha gamma from_logits label_smoothing"),
+    "kl_divergence": _peer("ClippedKL", "of probabilities, targets and predictions clipped to [1e-7, 1]"),
+    "categorical_hinge": _peer("CategoricalHinge", "the same; targets are rows, or labels here"),
 }
 
 _OPTAX = {
@@ -265,6 +341,14 @@ _OPTAX = {
     "sigmoid_focal_loss": _peer("BinaryFocal", "the same for labels 0 and 1", "alpha gamma", gamma=2.0),
     "hinge_loss": _peer("Hinge", _CLASSES),
     "perceptron_loss": _peer("Perceptron", _CLASSES),
+    "softmax_cross_entropy": _peer("CategoricalCrossEntropy", "on logits; rows of any sum"),
+    "softmax_cross_entropy_with_integer_labels": _peer("CategoricalCrossEntropy", "on logits; labels"),
+    "poly_loss_cross_entropy": _peer("Poly1", "labels here, their one-hot rows there", "epsilon", epsilon=2.0),
+    "kl_divergence": _peer("LogProbabilityKL", "of log-probabilities"),
+    "kl_divergence_with_log_targets": _peer("LogProbabilityKL", "of log-probabilities, both", log_target=True),
+    "multiclass_hinge_loss": _peer("CrammerSinger", margin=1.0),
+    "multiclass_perceptron_loss": _peer("CrammerSinger", margin=0.0),
+    "multiclass_sparsemax_loss": _peer("Sparsemax"),
 }
 
 _XGBOOST = {
@@ -282,6 +366,8 @@ _XGBOOST = {
     "binary:hinge": _peer("Hinge", _SIGN_OF_RESIDUAL),
     "count:poisson": _peer("Poisson", "log link: the gradient is the same; the Hessian there is exp(max_delta_step) "
                            "times larger"),
+    "multi:softprob": _peer("CategoricalCrossEntropy", _SOFTMAX),
+    "multi:softmax": _peer("CategoricalCrossEntropy", _SOFTMAX),
 }
 
 _LIGHTGBM = {
@@ -297,6 +383,9 @@ _LIGHTGBM = {
                      "tweedie_variance_power->power", power=1.5),
     "binary": _peer("BinaryCrossEntropy", f"on logits, sigmoid=1: {_BOOSTING}", "scale_pos_weight->pos_weight"),
     "cross_entropy": _peer("BinaryCrossEntropy", f"on logits, soft targets: {_BOOSTING}"),
+    "multiclass": _peer("CategoricalCrossEntropy", "on logits: the gradient is the same; its Hessian is "
+                        "C/(C - 1) P (1 - P)"),
+    "multiclassova": _peer("OneVersusAll", f"on logits, sigmoid=1: {_BOOSTING}"),
 }
 
 _CATBOOST = {
@@ -311,12 +400,52 @@ _CATBOOST = {
     "Poisson": _peer("Poisson", "log link"),
     "Logloss": _peer("BinaryCrossEntropy", "on logits"),
     "CrossEntropy": _peer("BinaryCrossEntropy", "on logits, soft targets"),
+    "MultiClass": _peer("CategoricalCrossEntropy", "on logits"),
+    "MultiClassOneVsAll": _peer("OneVersusAll", _MEAN_METRIC),
+    "MultiLogloss": _peer("MultilabelBinaryCrossEntropy", _MEAN_METRIC),
+    "MultiCrossEntropy": _peer("MultilabelBinaryCrossEntropy", _MEAN_METRIC),
+    "RMSEWithUncertainty": _peer("GaussianNLL", "rows are (mean, ln sigma): the metric is the same; the derivative by "
+                                 "the mean there is sigma² times ours"),
+}
+
+_ON_SCALE = "rows are (location, scale)"
+
+_SCORINGRULES = {
+    "crps_normal": _peer("ScaleGaussianCRPS", _ON_SCALE),
+    "crps_laplace": _peer("ScaleLaplaceCRPS", _ON_SCALE),
+    "crps_logistic": _peer("ScaleLogisticCRPS", _ON_SCALE),
+    "crps_lognormal": _peer("ScaleLogNormalCRPS", f"{_ON_SCALE} of ln y"),
+    "crps_ensemble": _peer(_ensemble, "the same for two members and more of equal weight; 'akr' is not here",
+                           "estimator"),
+    "logs_normal": _peer("ScaleGaussianNLL", _ON_SCALE),
+    "logs_laplace": _peer("ScaleLaplaceNLL", _ON_SCALE),
+    "logs_logistic": _peer("ScaleLogisticNLL", _ON_SCALE),
+    "logs_lognormal": _peer("ScaleLogNormalNLL", f"{_ON_SCALE} of ln y"),
+    "interval_score": _peer("WinklerScore", "rows are (lower, upper); alpha has no default there", "alpha"),
+    "weighted_interval_score": _peer("WeightedIntervalScore", "rows are the median, then lower and upper for each alpha; "
+                                     "canonical weights", "alpha->alphas"),
+}
+
+_PROPERSCORING = {
+    "crps_gaussian": _peer("ScaleGaussianCRPS", _ON_SCALE),
+    "crps_ensemble": _peer("EnsembleCRPS", "the same for equal weights"),
+}
+
+_NGBOOST = {
+    "Normal": _peer(_ngboost("GaussianNLL", "GaussianCRPS"), "rows are (loc, ln scale); the natural gradient of the CRPS "
+                    "there is off by a factor scale", "score"),
+    "Laplace": _peer(_ngboost("LaplaceNLL", "LaplaceCRPS"), "rows are (loc, ln scale); the gradient of the CRPS there lacks "
+                     "-3/4 scale by ln scale", "score"),
+    "LogNormal": _peer("LogNormalNLL", "rows are (loc, ln scale) of ln y; LogScore, nothing censored"),
+    "TFixedDf": _peer("StudentTNLL", "rows are (loc, ln scale), 3 degrees of freedom; the natural gradient by ln scale is "
+                      "another", df=3.0),
 }
 
 PEERS: dict[str, Peer] = {
     f"{library}.{name}": peer
     for library, table in (("sklearn", _SKLEARN), ("torch", _TORCH), ("keras", _KERAS), ("optax", _OPTAX),
-                           ("xgboost", _XGBOOST), ("lightgbm", _LIGHTGBM), ("catboost", _CATBOOST))
+                           ("xgboost", _XGBOOST), ("lightgbm", _LIGHTGBM), ("catboost", _CATBOOST),
+                           ("scoringrules", _SCORINGRULES), ("properscoring", _PROPERSCORING), ("ngboost", _NGBOOST))
     for name, peer in table.items()
 }
 """What `get` makes of a name with the library in front."""
@@ -331,6 +460,10 @@ ALIASES: dict[str, Peer] = {
                       "pos_weight label_smoothing", from_logits=False),
     "brier": _peer("BinaryBrier", "squared error of a probability", from_logits=False),
     "bce_with_logits": _peer("BinaryCrossEntropy", "of raw scores", "pos_weight label_smoothing"),
+    "cross_entropy": _peer("CategoricalCrossEntropy", "of rows of raw scores; labels, or rows of probabilities",
+                           "class_weight ignore_index label_smoothing"),
+    "kl_divergence": _peer("KullbackLeibler", "of rows of raw scores, from rows of probabilities"),
+    "crps_gaussian": _peer("GaussianCRPS", "rows are (location, ln scale)"),
     **_XGBOOST,
 }
 """Bare names: ours, clipping nothing, and XGBoost's objectives, which no one else's names look like."""

@@ -19,6 +19,9 @@ from ..trace import CHEAP, LEAVES, REDUCTIONS, WHOLE_ROW
 
 BLOCK, ELEMENTS, LANES = 4096, 1 << 16, 64
 
+FEW = 8
+"""Columns up to which an element at the label is chosen by a select for every column instead of read by its place."""
+
 ARGUMENTS = ("theta", "tables", "y", "f", "v_in", "w", "mask", "ignore", "scale", "partials", "row_sums", "v", "g", "h",
              "n", "columns", "n_classes", "unit", "block", "first", "last", "step")
 
@@ -378,15 +381,8 @@ class Writer:
             keep = [x for x in self._stage(self.level) if x in stored and x.op != "pick"]
             stacks = [(name, node) for name, node in self.roots.items() if node.op == "stack" and node.level == self.level]
             ready = any(node.level == self.level and not node.row for node in self.roots.values())
-            # In a loop of its own: what is read at places that depend on data keeps a loop from being vectorised.
             for node in (x for x in self._stage(self.level) if x.op == "pick"):
-                x, at = node.args[0], f"uint64({self.slot('I', 'label')})"
-                self.line("for j in range(L):")
-                if x.op in ("table", "matrix_row"):
-                    text = f"{self._table(x)}[{at}" + (f" * C + {at}]" if x.op == "matrix_row" else "]")
-                else:
-                    text = f"{f'{x.op}_tile' if x.op in LEAVES else f'r{x.number}'}[{at} * L + j]"
-                self.line(f"    {stored_slot(node)} = {text}")
+                self._pick(node, stored_slot(node))
             if reductions or keep or stacks or ready:
                 self.line("for j in range(L):")
                 self.depth += 1
@@ -407,15 +403,13 @@ class Writer:
                 self._tile_whole(node, stored, load_stored, load_scalar)
         for name, node in self.roots.items():
             if node.row and name in ("g", "h"):
-                self.line(f"store({name}, start, m, C, n_, {name}_)")
+                before, after = self._put(name) if f"{name}_at_label" in self.roots else ([], [])
+                for text in (*before, f"store({name}, start, m, C, n_, {name}_)", *after):
+                    self.line(text)
             elif name == "columns":
                 self.line("for k in range(C):")
                 self.line("    for j in range(m):")
                 self.line("        row_sums[uint64(b) * C + k] += columns_[k * L + j]")
-        for name in [name for name in self.roots if name.endswith("_at_label")]:
-            # into memory, not into the tile: a vector read over a number just written would wait for it
-            self.line("for j in range(m):")
-            self.line(f"    put({name[0]}, start + j, uint64({self.slot('I', 'label')}), C, n_, {self.slot('F', name)})")
         self._end_of_strip()
 
     def _all(self):
@@ -473,6 +467,40 @@ class Writer:
             self._columns(together, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar)
             self.line(f"k += uint64({len(together)})")
             self.depth -= 1
+
+    def _pick(self, node, place):
+        """Element number `label` of a row, in a loop of its own: reading where the data say keeps a loop from being
+        vectorised. Of few columns it is chosen instead."""
+        x, label = node.args[0], self.slot("I", "label")
+        if x.op in ("table", "matrix_row"):
+            self.line("for j in range(L):")
+            at = f"uint64({label})"
+            self.line(f"    {place} = {self._table(x)}[{at}" + (f" * C + {at}]" if x.op == "matrix_row" else "]"))
+            return
+        tile = f"{x.op}_tile" if x.op in LEAVES else f"r{x.number}"
+        self.line(f"if C <= uint64({FEW}):")
+        self.line("    for k in range(C):")
+        self.line("        kk = I(k)")
+        self.line("        at = k * L")
+        self.line("        for j in range(L):")
+        self.line(f"            {place} = where({label} == kk, {tile}[at + j], {place})")
+        self.line("else:")
+        self.line("    for j in range(L):")
+        self.line(f"        {place} = {tile}[uint64({label}) * L + j]")
+
+    def _put(self, name):
+        """Write the label's own element of an output. Of few columns it is chosen in the tile, before `_store`; else it goes
+        into memory afterwards: a vector read over a number just written into the tile would wait for it."""
+        label, value = self.slot("I", "label"), self.slot("F", f"{name}_at_label")
+        return ([f"if C <= uint64({FEW}):",
+                 "    for k in range(C):",
+                 "        kk = I(k)",
+                 "        at = k * L",
+                 "        for j in range(L):",
+                 f"            {name}_[at + j] = where({label} == kk, {value}, {name}_[at + j])"],
+                [f"if C > uint64({FEW}):",
+                 "    for j in range(m):",
+                 f"        put({name}, start + j, uint64({label}), C, n_, {value})"])
 
     def _prefetch(self, k):
         """In the first pass the memory of the outputs, in the one with most to compute the rows that come next."""
@@ -690,12 +718,13 @@ class Writer:
         found, seen, todo = set(), set(), [node]
         while todo:
             x = todo.pop()
-            if x in seen or not x.row or (x in self.kept and (x.level < self.level or x.op in WHOLE_ROW)):
+            if x in seen or not x.row:
                 continue
             seen.add(x)
-            if x.op in LEAVES and x.op != "index":
-                found.add(x)
-            todo += [a for a in x.args if hasattr(a, "op")]
+            if x.op in LEAVES:  # read from memory although a buffer may hold it for what works on whole rows
+                found |= {x} if x.op != "index" else set()
+            elif not (x in self.kept and (x.level < self.level or x.op in WHOLE_ROW)):
+                todo += [a for a in x.args if hasattr(a, "op")]
         return found
 
     def _leaf_in_memory(self, node):

@@ -212,8 +212,15 @@ class CategoricalCrossEntropy(Classification):
         return bool(self.z_loss != 0)
 
     @property
+    def tempers(self):
+        return bool(self.temperature != 1)
+
+    @property
     def rate(self):
         return 1.0 / self.temperature
+
+    def logits(self, f):
+        return self.rate * f if self.tempers else f
 
     @property
     def class_weights(self):
@@ -224,7 +231,7 @@ class CategoricalCrossEntropy(Classification):
         u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
         if not self.from_logits:
             return total(where(u == 0.0, 0.0, -(u * log(f))))
-        s = softmax(self.rate * f)
+        s = softmax(self.logits(f))
         result = _surprise(u, s) if self.smooths or self.class_weight is not None else -at(y, s.log_p)
         return result + self.z_loss * s.log_sum**2 if self.has_z_loss else result
 
@@ -232,33 +239,33 @@ class CategoricalCrossEntropy(Classification):
         u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
         if not self.from_logits:
             return where(u == 0.0, 0.0, -(u / f))
-        s = softmax(self.rate * f)
+        s = softmax(self.logits(f))
         slope = _pull(u, s)
         if self.has_z_loss:
             slope = slope + 2.0 * self.z_loss * s.log_sum * s.p
-        return self.rate * slope
+        return self.rate * slope if self.tempers else slope
 
     def hessian(self, y, f):
         u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
         if not self.from_logits:
             return where(u == 0.0, 0.0, u / f / f)
-        s = softmax(self.rate * f)
+        s = softmax(self.logits(f))
         bend = total(u) * (s.p * s.complement)
         if self.has_z_loss:
             bend = bend + 2.0 * self.z_loss * (s.p**2 + s.log_sum * (s.p * s.complement))
-        return self.rate**2 * bend
+        return self.rate**2 * bend if self.tempers else bend
 
     def hessian_times(self, y, f, v):
         u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
         if not self.from_logits:
             return where(u == 0.0, 0.0, u / f / f) * v
-        z = self.rate * f
+        z = self.logits(f)
         s = softmax(z)
         spread = _spread_times(s, z, v)
         result = total(u) * spread
         if self.has_z_loss:
             result = result + 2.0 * self.z_loss * (s.p * total(s.p * v) + s.log_sum * spread)
-        return self.rate**2 * result
+        return self.rate**2 * result if self.tempers else result
 
     # L^2 lies below L0^2 + 2 L0 <P, d> + (2 + max(L0, 0)) |d|^2 / 2: write it as L0^2 + 2 L0 (L - L0) + (L - L0)^2.
     # The last term is at most |d|^2; L - L0 is at least <P, d> and, by Böhning's bound, at most <P, d> + |d|^2 / 4.
@@ -269,8 +276,11 @@ class CategoricalCrossEntropy(Classification):
             return _zeros(f) + inf
         bend = 0.5 * total(u) + _zeros(f)
         if self.has_z_loss:
-            bend = bend + self.z_loss * (2.0 + maximum(softmax(self.rate * f).log_sum, 0.0))
-        return self.rate**2 * bend
+            bend = bend + self.z_loss * (2.0 + maximum(softmax(self.logits(f)).log_sum, 0.0))
+        return self.rate**2 * bend if self.tempers else bend
+
+    def prediction(self, f):
+        return softmax(self.logits(f)).p if self.from_logits else f
 
     def optimum(self, frequencies):
         u = self.class_weights * ((1.0 - self.label_smoothing) * frequencies + self.label_smoothing / len(frequencies))
@@ -341,12 +351,15 @@ class LDAM(Classification):
     formula = "-ln P_y,  P = softmax(scale (f - Delta o)),  Delta_k = max_margin (min n / n_k)^(1/4)"
     peers = ("kaidic/LDAM-DRW LDAMLoss", "pytorch_optimizer.LDAMLoss")
     link = "softmax"
-    notes = "The link leaves the scale out, as it leaves out the margin: softmax of scale * f is what was trained."
+    notes = "Probabilities (inverse_link) are softmax(scale f): the margin acts in training alone."
     example: ClassVar = {"class_counts": (50, 30, 20)}
 
     @property
     def margins(self):
         return self.max_margin * sqrt(sqrt(smallest(self.class_counts) / self.class_counts))
+
+    def prediction(self, f):
+        return softmax(self.scale * f).p
 
     def value(self, y, f):
         return -at(y, softmax(self.scale * (f - self.margins * onehot(y, f))).log_p)
