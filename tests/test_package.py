@@ -144,18 +144,15 @@ def test_docstrings_examples_work():
     assert results.failed == 0
 
 
-README = ROOT / "README.md"
-
-
 @pytest.mark.process
-@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
-def test_examples_of_the_readme_print_what_it_says(tmp_path, monkeypatch):
-    """Every `>>>` of the README, in order, in one namespace; numbers are compared as printed."""
+@pytest.mark.parametrize("page", ["README.md", "docs/rows.md"])
+def test_examples_of_a_page_print_what_it_says(page, monkeypatch):
+    """Every `>>>` of a page, in order, in one namespace; numbers are compared as printed."""
     monkeypatch.chdir(ROOT)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    text = re.sub(r"^```.*$", "", README.read_text(), flags=re.M)
-    test = doctest.DocTestParser().get_doctest(text, {}, "README.md", str(README), 0)
-    assert test.examples, "the README has a 30-second example"
+    text = re.sub(r"^```.*$", "", (ROOT / page).read_text(), flags=re.M)
+    test = doctest.DocTestParser().get_doctest(text, {}, page, str(ROOT / page), 0)
+    assert test.examples, f"{page} has examples"
     report = []
     runner.run(test, out=report.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(report)

@@ -17,6 +17,7 @@ import fusedloss as fl
 from examples import ROW_EXAMPLES
 from fusedloss import compile as specialise
 from fusedloss import evaluate_rows
+from fusedloss.kernels.rows import FEW
 from fusedloss.rowmath import (
     cumulative,
     index,
@@ -177,15 +178,14 @@ def test_along_the_row_equals_interpreted(case, monkeypatch):
 def test_many_columns_in_tiles_and_along_agree(case, monkeypatch):
     """The number of columns where one takes over from the other is a matter of speed."""
     F, make = ALONG[case]
-    example = make(400)
-    y, f = example.draw(np.random.default_rng(0), 70, F)
-    f = f.astype(F)
-    found = []
-    for start in (1, 10**6):
-        monkeypatch.setattr(evaluate_rows, "ALONG_FROM", start)
-        found.append(replace(example.loss).value_grad_hess(y, f, np.ones(70), "none", mask=np.zeros(70, bool)))
-    for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(a, b, rtol=100 * BAR[F], atol=20 * BAR[F] * abs(b).max())
+    for C in (FEW, FEW + 1, 400):
+        example, found = make(C), []
+        y, f = example.draw(np.random.default_rng(C), 70, F)
+        for start in (1, 10**6):
+            monkeypatch.setattr(evaluate_rows, "ALONG_FROM", start)
+            found.append(example.loss.value_grad_hess(y, f.astype(F), np.ones(70), "none", mask=np.zeros(70, bool)))
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=100 * BAR[F], atol=20 * BAR[F] * abs(b).max())
 
 
 @pytest.mark.parametrize("rows", [False, True], ids=["labels", "rows"])

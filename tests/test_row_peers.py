@@ -5,6 +5,7 @@ import pytest
 from rows import interpreted
 
 import fusedloss as fl
+from fusedloss import evaluate_rows
 from fusedloss.peers import PEERS
 
 rng = np.random.default_rng(11)
@@ -40,6 +41,7 @@ def derivatives(torch, function, y, f):
 
 
 def check_formulas(torch, loss, y, f, function):
+    assert evaluate_rows._Call(loss, "value_grad_hess", y, f, None, None, "exact", True, None).program.source  # traced
     direction = np.random.default_rng(0).normal(size=f.shape[1])
     for i, (value, gradient, hessian) in enumerate(derivatives(torch, function, y, f)):
         got = {name: interpreted(loss, name, y[i], f[i], np.float64) for name in ("value", "gradient", "hessian")}
@@ -353,6 +355,14 @@ def test_xgboost_leaves():
     gradient, hessian = fl.get("xgboost.multi:softprob").grad_and_hess(LABELS, start)
     np.testing.assert_allclose(leaf, -gradient.sum(0) / (2.0 * hessian.sum(0)), rtol=1e-4)
     assert "2 P (1 - P)" in PEERS["xgboost.multi:softprob"].note
+
+
+def test_one_versus_all_is_the_multilabel_loss_of_the_one_hot_label():
+    loss, ours = fl.get("catboost.MultiClassOneVsAll"), fl.get("catboost.MultiLogloss")
+    for hessian in ("exact", "majorizer"):
+        here = loss.value_grad_hess(LABELS, LOGITS, hessian=hessian)
+        for a, b in zip(here, ours.value_grad_hess(np.eye(C)[LABELS], LOGITS, hessian=hessian), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
 def test_parameters_make_the_loss():

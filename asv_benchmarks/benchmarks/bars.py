@@ -258,47 +258,51 @@ def rows_value_and_grad_over_peers(settings):
     for columns, n, bars in CROSS_ENTROPY:
         for dtype, bar in bars.items():
             p = cross_entropy(columns, dtype, numbers=columns * n)
-            others = row_peers(p.y, p.f, p.value_and_grad(), torch=TorchCrossEntropy, scikit_learn=SklearnCrossEntropy,
-                               JAX=JaxCrossEntropy)
+            others = row_peers(p.y, p.f, p.value_and_grad(), torch=TorchCrossEntropy, JAX=JaxCrossEntropy,
+                               scikit_learn=SklearnCrossEntropy)
             yield over_fastest(settings, f"CategoricalCrossEntropy value_and_grad, C = {columns:,}", p, p.value_and_grad,
                                others, bar)
 
 
 def rows_value_and_grad_over_copy(settings):
-    p = cross_entropy(1000, "float32", numbers=4 * 10**6)
-    seconds = interleaved(settings.rounds, p.value_and_grad, lambda: np.copyto(p.h, p.f))
+    p = cross_entropy(1000, "float32")
     n = len(p.f)
-    yield Row("CategoricalCrossEntropy value_and_grad, C = 1,000, over a copy of the logits", settings.conditions("float32", n),
-              per_sample(seconds, 0, n), per_sample(seconds, 1, n), median_ratio(seconds), best_ratio(seconds), 2.5)
+    seconds = interleaved(settings.rounds, p.value_and_grad, lambda: np.copyto(p.h, p.f))
+    yield Row("CategoricalCrossEntropy value_and_grad, C = 1,000, over a copy of the logits",
+              settings.conditions("float32", n), per_sample(seconds, 0, n), per_sample(seconds, 1, n),
+              median_ratio(seconds), best_ratio(seconds), 2.5)
 
 
 def rows_grad_and_hess_over_numpy(settings):
-    from .row_peers import NumpyCrossEntropyHessian, row_peers
+    from .row_peers import NumpyCrossEntropyHessian, NumpyCrossEntropyHessianInChunks, row_peers
 
     p = cross_entropy(3, "float64", "F", 3 * 10**6)
-    others = row_peers(p.y, p.f, p.grad_and_hess(), NumPy=NumpyCrossEntropyHessian)
-    yield over_fastest(settings, "CategoricalCrossEntropy grad_and_hess, C = 3, Fortran order", p, p.grad_and_hess, others, 10)
+    others = row_peers(p.y, p.f, p.grad_and_hess(), NumPy=NumpyCrossEntropyHessian,
+                       NumPy_in_chunks=NumpyCrossEntropyHessianInChunks)
+    yield over_fastest(settings, "CategoricalCrossEntropy grad_and_hess, C = 3, Fortran order", p, p.grad_and_hess, others,
+                       10, ["NumPy"])
 
 
 def rows_focal_over_peers(settings):
-    from .row_peers import NumpyFocal, TorchFocal, row_peers
+    from .row_peers import NumpyFocal, NumpyFocalInChunks, TorchFocal, row_peers
 
     p = row_problem(RowExample(fl.CategoricalFocal(), 10), 400_000, "float32")
-    others = row_peers(p.y, p.f, p.value_and_grad(), NumPy=NumpyFocal, torch=TorchFocal)
-    yield over_fastest(settings, "CategoricalFocal value_and_grad, C = 10", p, p.value_and_grad, others, 15)
+    others = row_peers(p.y, p.f, p.value_and_grad(), NumPy=NumpyFocal, torch=TorchFocal, NumPy_in_chunks=NumpyFocalInChunks)
+    yield over_fastest(settings, "CategoricalFocal value_and_grad, C = 10", p, p.value_and_grad, others, 15,
+                       ["NumPy", "torch"])
 
 
 def rows_distributions_over_peers(settings):
     """The formula in NumPy gives no gradient; it is a bar of its own."""
-    from .row_peers import NumpyGaussianCRPS, TorchGaussianCRPS, TorchGaussianNLL, row_peers
+    from . import row_peers
 
-    n = 10**6
-    for loss, torch in ((fl.GaussianNLL(), TorchGaussianNLL), (fl.GaussianCRPS(), TorchGaussianCRPS)):
-        p = row_problem(RowExample(loss, 2, y=lambda rng, n, columns: rng.normal(0.0, 2.0, n)), n, "float32")
-        formula = {"scoringrules_formula_in_NumPy": NumpyGaussianCRPS} if loss == fl.GaussianCRPS() else {}
-        others = row_peers(p.y, p.f, p.value_and_grad(), torch=torch, **formula)
-        for name in others:
-            yield over_fastest(settings, f"{type(loss).__name__} value_and_grad", p, p.value_and_grad, {name: others[name]}, 8)
+    for name in ("GaussianNLL", "GaussianCRPS"):
+        p = row_problem(RowExample(getattr(fl, name)(), 2, y=lambda rng, n, _: rng.normal(0.0, 2.0, n)), 10**6, "float32")
+        others = row_peers.row_peers(p.y, p.f, p.value_and_grad(), torch=getattr(row_peers, f"TorchMatrix{name}"),
+                                     torch__two_arrays=getattr(row_peers, f"Torch{name}"))
+        yield over_fastest(settings, f"{name} value_and_grad, both columns", p, p.value_and_grad, others, 8)
+    others = row_peers.row_peers(p.y, p.f, p.value_and_grad(), scoringrules__in_NumPy=row_peers.NumpyGaussianCRPS)
+    yield over_fastest(settings, "GaussianCRPS value_and_grad, both columns (theirs: value)", p, p.value_and_grad, others, 8)
 
 
 ROW_PEAK = """

@@ -16,11 +16,6 @@ CHUNK = 8192
 SQRT_HALF, INVERSE_SQRT_PI, HALF_LOG_2PI = np.sqrt(0.5), 1.0 / np.sqrt(np.pi), 0.5 * np.log(2.0 * np.pi)
 
 
-def _chunks(n, columns):
-    rows = max(1, CHUNK // columns)
-    return [slice(start, min(n, start + rows)) for start in range(0, n, rows)]
-
-
 class _Torch:
     """Forward and backward of `formula`."""
 
@@ -36,13 +31,22 @@ class _Torch:
 
     def __call__(self):
         value = self.formula(self.y, *self.leaves)
-        gradients = self.torch.autograd.grad(value, self.leaves)
-        return value.item(), gradients[0] if len(gradients) == 1 else self.torch.stack(gradients, 1)
+        return value.item(), self.torch.autograd.grad(value, self.leaves)[0]
+
+
+class _TorchMatrix:
+    """Predictions are a matrix, as a network has them, and so is the gradient."""
+
+    def parts(self, f):
+        return [f]
+
+    def __call__(self):
+        value = self.formula(self.y, *self.leaves[0].unbind(1))
+        return value.item(), self.torch.autograd.grad(value, self.leaves)[0]
 
 
 class _TorchColumns(_Torch):
-    """Predictions are columns of their own, which torch reads faster than the columns of a matrix; nobody stacks the
-    gradients either."""
+    """Predictions are columns of their own, which torch reads faster; nobody puts them together again."""
 
     def parts(self, f):
         return [np.ascontiguousarray(f[:, k]) for k in range(f.shape[1])]
@@ -75,6 +79,14 @@ class TorchGaussianCRPS(_TorchColumns):
         z = (y - mu) / sigma
         root = np.sqrt(2.0 / np.pi)
         return (sigma * (z * self.torch.erf(SQRT_HALF * z) + root * (-0.5 * (z * z)).exp() - INVERSE_SQRT_PI)).sum()
+
+
+class TorchMatrixGaussianNLL(_TorchMatrix, TorchGaussianNLL):
+    pass
+
+
+class TorchMatrixGaussianCRPS(_TorchMatrix, TorchGaussianCRPS):
+    pass
 
 
 class SklearnCrossEntropy:
@@ -113,17 +125,21 @@ class JaxCrossEntropy:
 
 
 class _Numpy:
-    """One array operation after another into buffers, on chunks that stay in the cache."""
+    """One array operation after another into buffers."""
+
+    chunk = None
+    """How many numbers at a time; None: all."""
 
     def __init__(self, y, f):
+        n, columns = f.shape
+        rows = n if self.chunk is None else self.chunk // columns
         self.y, self.f, self.g, self.h = y, f, np.empty_like(f), np.empty_like(f)
-        self.chunks = _chunks(*f.shape)
-        rows = self.chunks[0].stop
-        self.index, self.row = np.arange(rows), [np.empty((rows, 1), f.dtype) for _ in range(3)]
+        self.parts = [slice(start, min(n, start + rows)) for start in range(0, n, rows)]
+        self.index, self.row = np.arange(rows), [np.empty((rows, 1), f.dtype) for _ in range(2)]
 
     def softmax(self, f, p):
         """p = softmax(f); largest logit and sum of exponentials of each row."""
-        largest, sums = (row[: len(f)] for row in self.row[:2])
+        largest, sums = (row[: len(f)] for row in self.row)
         np.max(f, axis=1, out=largest, keepdims=True)
         np.exp(np.subtract(f, largest, out=p), out=p)
         np.sum(p, axis=1, out=sums, keepdims=True)
@@ -135,7 +151,7 @@ class NumpyCrossEntropyHessian(_Numpy):
     """Gives gradient and Hessian diagonal, not summed."""
 
     def __call__(self):
-        for rows in self.chunks:
+        for rows in self.parts:
             f, p, h = self.f[rows], self.g[rows], self.h[rows]
             self.softmax(f, p)
             np.multiply(np.subtract(1.0, p, out=h), p, out=h)
@@ -146,7 +162,7 @@ class NumpyCrossEntropyHessian(_Numpy):
 class NumpyFocal(_Numpy):
     def __call__(self):
         value = 0.0
-        for rows in self.chunks:
+        for rows in self.parts:
             f, y, g = self.f[rows], self.y[rows], self.g[rows]
             index = self.index[: len(f)]
             largest, sums = self.softmax(f, g)
@@ -159,22 +175,31 @@ class NumpyFocal(_Numpy):
         return value, self.g
 
 
+class NumpyCrossEntropyHessianInChunks(NumpyCrossEntropyHessian):
+    """What stays in the cache: an engine of one's own, and no bar."""
+
+    chunk = CHUNK
+
+
+class NumpyFocalInChunks(NumpyFocal):
+    """What stays in the cache: an engine of one's own, and no bar."""
+
+    chunk = CHUNK
+
+
 class NumpyGaussianCRPS:
-    """The formula of scoringrules.crps_normal on chunks that stay in the cache, of mu and sigma; the value alone."""
+    """The formula of scoringrules.crps_normal as it stands there, of mu and sigma; the value alone."""
 
     def __init__(self, y, f):
         self.y, self.mu, self.sigma = y, np.ascontiguousarray(f[:, 0]), np.exp(f[:, 1])
 
     def __call__(self):
-        from scipy.special import ndtr
+        from scipy.special import erf
 
-        value = 0.0
-        for rows in _chunks(len(self.y), 1):
-            sigma = self.sigma[rows]
-            z = (self.y[rows] - self.mu[rows]) / sigma
-            density = np.exp(-0.5 * z * z) * (SQRT_HALF * INVERSE_SQRT_PI)
-            value += float((sigma * (z * (2.0 * ndtr(z) - 1.0) + 2.0 * density - INVERSE_SQRT_PI)).sum(dtype=np.float64))
-        return value, None
+        z = (self.y - self.mu) / self.sigma
+        density = np.exp(-0.5 * z**2) * (SQRT_HALF * INVERSE_SQRT_PI)
+        both = 0.5 * (1.0 + erf(SQRT_HALF * z))
+        return (self.sigma * (z * (2.0 * both - 1.0) + 2.0 * density - INVERSE_SQRT_PI)).sum(dtype=np.float64), None
 
 
 def row_peers(y, f, ours, **classes):
@@ -188,7 +213,7 @@ def row_peers(y, f, ours, **classes):
             continue
         for a, b in zip(function(), ours, strict=True):
             if a is not None:
-                a = np.stack([np.asarray(column) for column in a], 1) if isinstance(a, tuple) else np.asarray(a)
+                a = np.stack(a, 1) if isinstance(a, tuple) else np.asarray(a)
                 np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, err_msg=name)
-        found[name.replace("_", "-")] = function
+        found[name.replace("__", ", ").replace("_", " ")] = function
     return found

@@ -15,7 +15,24 @@ from .losses.distribution import GaussianNLL, LaplaceNLL, LogisticNLL, LogNormal
 from .losses.multiclass import CategoricalCrossEntropy, MultiMargin, _leads, _separable_hessian, _separable_times
 from .losses.multilabel import _cross_entropy
 from .peers import _machine_epsilon
-from .rowmath import at, exp, largest, log, maximum, minimum, onehot, pow, size, softmax, stack, total, where
+from .rowmath import (
+    at,
+    exp,
+    largest,
+    log,
+    maximum,
+    minimum,
+    onehot,
+    pow,
+    sigmoid,
+    size,
+    softmax,
+    softplus,
+    stack,
+    tanh,
+    total,
+    where,
+)
 from .vecmath import HALF_LOG_2PI
 
 # ---- torch -------------------------------------------------------------------------------------------------------
@@ -460,20 +477,26 @@ class OneVersusAll(Classification):
     notes = "MultilabelBinaryCrossEntropy of the one-hot label."
     peers = ("lightgbm multiclassova", "catboost MultiClassOneVsAll (its metric is a mean over the classes)")
 
+    def against(self, y, f):
+        """The logits, with the sign by which each speaks against the label."""
+        return where(onehot(y, f) == 1.0, -f, f)
+
     def value(self, y, f):
-        return total(_cross_entropy(onehot(y, f), f, None).value)
+        return total(softplus(self.against(y, f)))
 
     def gradient(self, y, f):
-        return _cross_entropy(onehot(y, f), f, None).gradient
+        p = sigmoid(self.against(y, f))
+        return where(onehot(y, f) == 1.0, -p, p)
 
     def hessian(self, y, f):
-        return _cross_entropy(onehot(y, f), f, None).hessian
+        return sigmoid(f) * sigmoid(-f)
 
     def hessian_times(self, y, f, v):
-        return _cross_entropy(onehot(y, f), f, None).hessian * v
+        return sigmoid(f) * sigmoid(-f) * v
 
     def majorizer(self, y, f):
-        return _cross_entropy(onehot(y, f), f, None).majorizer
+        far = maximum(abs(f), 1e-8)  # the limit 1/4 at 0
+        return 0.5 * (tanh(0.5 * far) / far)
 
 
 # ---- scoring rules: the scale itself, not its logarithm ----------------------------------------------------------

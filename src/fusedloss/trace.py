@@ -129,7 +129,8 @@ class Graph:
             whole = all(a.type == "int" if isinstance(a, Node) else isinstance(a, (int, np.integer)) for a in args)
             args = [self.node(a, "int") if whole else self.cast(a) for a in args]
             type = "bool"
-            if op == "eq" and args[0].op == "cast" and args[0].args[0].type == "bool" and args[1].args == ((1.0).hex(),):
+            if (op == "eq" and args[0].op == "cast" and args[0].args[0].type == "bool" and args[1].op == "const"
+                    and args[1].args[0] == (1.0).hex()):
                 return args[0].args[0]
             if op == "eq" and args[0] is args[1] and args[0].type == "int":
                 return self.node(True)
@@ -293,8 +294,9 @@ class _Self:
 def traced(loss, label, wanted, weighted, class_factor, frugal=False):
     """The graph of a loss, and its roots: what a kernel is to compute.
 
-    `wanted` maps an output ("sum", "v", "g", "h", "columns") to a formula's name; `weighted`: there are weights or samples to take
-    out; `class_factor`: the weight is multiplied by the class's. A sample that holds NaN gets NaN, one without weight 0.
+    `wanted` maps an output ("sum", "v", "g", "h", "columns") to a formula's name; `weighted`: there are weights or samples
+    to take out; `class_factor`: the weight is multiplied by the class's. A sample that holds NaN gets NaN, one without
+    weight 0.
     A row that is special at the label is split: the root "g" then counts elsewhere only, "g_at_label" there.
     """
     graph = Graph(loss, label, frugal)

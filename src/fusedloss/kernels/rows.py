@@ -25,9 +25,11 @@ FEW = 8
 ARGUMENTS = ("theta", "tables", "y", "f", "v_in", "w", "mask", "ignore", "scale", "partials", "row_sums", "v", "g", "h",
              "n", "columns", "n_classes", "unit", "block", "first", "last", "step")
 
-OPERATORS = {"add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "div": "({} / {})", "neg": "(-{})", "abs": "abs({})",
-             "lt": "({} < {})", "le": "({} <= {})", "gt": "({} > {})", "ge": "({} >= {})", "eq": "({} == {})",
-             "ne": "({} != {})", "and": "({} & {})", "or": "({} | {})", "not": "(not {})", "cast": "F({})"}
+OPERATORS = {
+    "add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "div": "({} / {})", "neg": "(-{})", "abs": "abs({})",
+    "lt": "({} < {})", "le": "({} <= {})", "gt": "({} > {})", "ge": "({} >= {})", "eq": "({} == {})", "ne": "({} != {})",
+    "and": "({} & {})", "or": "({} | {})", "not": "(not {})", "cast": "F({})",
+}
 
 
 def block_of(columns):
@@ -62,7 +64,7 @@ class Writer:
                     self._want_scalar(a)
             else:
                 self.row_wanted[node.level].add(node)
-        for name, node in self.roots.items():
+        for node in self.roots.values():
             if not node.row:
                 self._want_scalar(node)
         for level in reversed(range(self.levels)):
@@ -339,7 +341,6 @@ class Writer:
     def _tiles(self):
         """LANES rows at a time, transposed: number (k, j) of a tile stands at k * LANES + j. Rows that are missing at the
         end of the data are computed from what the tile held before, and not written."""
-        graph = self.graph
         read = {leaf.op for node in self._all() for leaf in _below(node) if leaf.op in ("f", "y", "v") and leaf.row}
         read |= {x.args[0] for x in self.scalars if x.op == "column"}
         for name in sorted(read):
@@ -376,7 +377,8 @@ class Writer:
                 return load_stored(node)
             return None
 
-        for self.level in range(self.levels):
+        for level in range(self.levels):
+            self.level = level
             reductions, outputs, stores = self._passes(self.level)
             keep = [x for x in self._stage(self.level) if x in stored and x.op != "pick"]
             stacks = [(name, node) for name, node in self.roots.items() if node.op == "stack" and node.level == self.level]
@@ -629,7 +631,8 @@ class Writer:
                 return f"r{x.number}[{at}]"
             return None
 
-        for self.level in range(self.levels):
+        for level in range(self.levels):
+            self.level = level
             for node in self._stage(self.level):
                 self.expression(node, known, load_scalar)
             writes = self._scalar_outputs(self.level, known, load_scalar)
@@ -707,7 +710,8 @@ class Writer:
             name = f"x{node.number}"
             if node.op == "first_largest":
                 largest = accumulator(self.graph.call("largest", node.args))
-                self.line(f"{name} = fold_first_largest(S, {largest[largest.index('(') + 1:largest.index(')')]}, N, {begin})")
+                at = largest[largest.index("(") + 1:largest.index(")")]
+                self.line(f"{name} = fold_first_largest(S, {at}, N, {begin})")
             else:
                 array = "S" if node.type == "F" else "N"
                 self.line(f"{name} = fold_{node.op}({array}, {begin})" + (" != I(0)" if node.type == "bool" else ""))

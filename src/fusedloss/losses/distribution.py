@@ -463,7 +463,7 @@ class WeibullNLL(GumbelNLL):
     formula = "ln y - ln k - w + e^w,  w = k (ln y - ln λ)"
     y_domain = POSITIVE
     notes = "The first column is the log of the scale, not of the mean lambda Gamma(1 + 1/k)."
-    peers = ("ngboost Weibull", "xgboost survival:aft extreme (its sigma is 1/k)", "lightgbmlss Weibull",
+    peers = ("ngboost Weibull (columns swapped)", "xgboost survival:aft extreme (its sigma is 1/k)", "lightgbmlss Weibull",
              "-scipy.stats.weibull_min.logpdf")
 
     def _value(self, y, scale, shape):

@@ -447,7 +447,7 @@ class GeneralizedCrossEntropy(Classification):
     q: float = parameter(0.7, UNIT)
     formula = "(1 - P_yᵠ)/q,  P = softmax(f)"
     notes = "The minimising probabilities are proportional to frequency^(1/(1 - q)): more extreme than the frequencies."
-    peers = ("keras.losses.CategoricalGeneralizedCrossEntropy",)
+    peers = ("keras.losses.CategoricalGeneralizedCrossEntropy (of probabilities)",)
     link = "softmax"
 
     @property
