@@ -258,8 +258,8 @@ def rows_value_and_grad_over_peers(settings):
     for columns, n, bars in CROSS_ENTROPY:
         for dtype, bar in bars.items():
             p = cross_entropy(columns, dtype, numbers=columns * n)
-            others = row_peers(p.y, p.f, p.value_and_grad(), torch=TorchCrossEntropy, JAX=JaxCrossEntropy,
-                               scikit_learn=SklearnCrossEntropy)
+            others = row_peers(p.y, p.f, p.value_and_grad(), {"torch": TorchCrossEntropy, "JAX": JaxCrossEntropy,
+                                                              "scikit-learn": SklearnCrossEntropy})
             yield over_fastest(settings, f"CategoricalCrossEntropy value_and_grad, C = {columns:,}", p, p.value_and_grad,
                                others, bar)
 
@@ -267,7 +267,7 @@ def rows_value_and_grad_over_peers(settings):
 def rows_value_and_grad_over_copy(settings):
     p = cross_entropy(1000, "float32")
     n = len(p.f)
-    seconds = interleaved(settings.rounds, p.value_and_grad, lambda: np.copyto(p.h, p.f))
+    seconds = interleaved(settings.rounds, p.value_and_grad, lambda: np.copyto(p.g, p.f))
     yield Row("CategoricalCrossEntropy value_and_grad, C = 1,000, over a copy of the logits",
               settings.conditions("float32", n), per_sample(seconds, 0, n), per_sample(seconds, 1, n),
               median_ratio(seconds), best_ratio(seconds), 2.5)
@@ -277,8 +277,8 @@ def rows_grad_and_hess_over_numpy(settings):
     from .row_peers import NumpyCrossEntropyHessian, NumpyCrossEntropyHessianInChunks, row_peers
 
     p = cross_entropy(3, "float64", "F", 3 * 10**6)
-    others = row_peers(p.y, p.f, p.grad_and_hess(), NumPy=NumpyCrossEntropyHessian,
-                       NumPy_in_chunks=NumpyCrossEntropyHessianInChunks)
+    others = row_peers(p.y, p.f, p.grad_and_hess(), {"NumPy": NumpyCrossEntropyHessian,
+                                                     "NumPy in chunks": NumpyCrossEntropyHessianInChunks})
     yield over_fastest(settings, "CategoricalCrossEntropy grad_and_hess, C = 3, Fortran order", p, p.grad_and_hess, others,
                        10, ["NumPy"])
 
@@ -287,7 +287,8 @@ def rows_focal_over_peers(settings):
     from .row_peers import NumpyFocal, NumpyFocalInChunks, TorchFocal, row_peers
 
     p = row_problem(RowExample(fl.CategoricalFocal(), 10), 400_000, "float32")
-    others = row_peers(p.y, p.f, p.value_and_grad(), NumPy=NumpyFocal, torch=TorchFocal, NumPy_in_chunks=NumpyFocalInChunks)
+    others = row_peers(p.y, p.f, p.value_and_grad(), {"NumPy": NumpyFocal, "torch": TorchFocal,
+                                                      "NumPy in chunks": NumpyFocalInChunks})
     yield over_fastest(settings, "CategoricalFocal value_and_grad, C = 10", p, p.value_and_grad, others, 15,
                        ["NumPy", "torch"])
 
@@ -298,10 +299,11 @@ def rows_distributions_over_peers(settings):
 
     for name in ("GaussianNLL", "GaussianCRPS"):
         p = row_problem(RowExample(getattr(fl, name)(), 2, y=lambda rng, n, _: rng.normal(0.0, 2.0, n)), 10**6, "float32")
-        others = row_peers.row_peers(p.y, p.f, p.value_and_grad(), torch=getattr(row_peers, f"TorchMatrix{name}"),
-                                     torch__two_arrays=getattr(row_peers, f"Torch{name}"))
+        others = row_peers.row_peers(p.y, p.f, p.value_and_grad(), {
+            "torch": getattr(row_peers, f"TorchMatrix{name}"), "torch (two arrays)": getattr(row_peers, f"Torch{name}")})
         yield over_fastest(settings, f"{name} value_and_grad, both columns", p, p.value_and_grad, others, 8)
-    others = row_peers.row_peers(p.y, p.f, p.value_and_grad(), scoringrules__in_NumPy=row_peers.NumpyGaussianCRPS)
+    others = row_peers.row_peers(p.y, p.f, p.value_and_grad(), {
+        "scoringrules' formula in NumPy": row_peers.NumpyGaussianCRPS})
     yield over_fastest(settings, "GaussianCRPS value_and_grad, both columns (theirs: value)", p, p.value_and_grad, others, 8)
 
 
