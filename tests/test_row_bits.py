@@ -40,6 +40,7 @@ def test_blocks():
         [4096, 4096, 2048, 2048, 128, 2, 1, 1, 1]
 
 
+@pytest.mark.parametrize("case", ["cross-entropy", "cross-entropy of rows", "along"], indirect=True)
 def test_drivers_and_threads(case):
     """Numba's threads, our own, and none; one thread and two; more than once."""
     loss, y, f, w = case
@@ -51,6 +52,7 @@ def test_drivers_and_threads(case):
                     (executor, n_threads)
 
 
+@pytest.mark.parametrize("case", ["cross-entropy", "cross-entropy of rows"], indirect=True)
 def test_which_outputs_are_asked_for(case):
     loss, y, f, w = case
     n = 6000  # so many run serially: kernels for several threads take long to compile

@@ -57,6 +57,28 @@ def test_closed_forms():
     assert fl.WeibullNLL().init_score(POSITIVE) == pytest.approx([np.log(scale), np.log(shape)], abs=1e-3)
 
 
+@pytest.mark.parametrize("given", [[1.0, 2.0, 0.5, 3.0], {3: 4.0}, "balanced", "effective_number"], ids=str)
+def test_class_weights_move_the_best_row(given):
+    for cls in (fl.CategoricalCrossEntropy, fl.MulticlassBrier):
+        loss = cls(class_weight=given)
+        slope = loss.grad(LABELS, np.broadcast_to(loss.init_score(LABELS), (N, 4)))
+        assert abs(slope.sum(0)).max() < 1e-12
+
+
+def test_class_weights_alone():
+    """Without sample_weight, mask or ignored labels; of labels and of rows."""
+    f, weights = rng.normal(0, 2, (N, 4)), np.array([1.0, 2.0, 0.5, 3.0])
+    plain, w = fl.MulticlassBrier(), weights[LABELS]
+    each, slopes = plain.elementwise(LABELS, f), plain.grad(LABELS, f, reduction="none")
+    for y in (LABELS, np.eye(4)[LABELS]):
+        value, gradient = fl.MulticlassBrier(class_weight=weights).value_and_grad(y, f)
+        assert value == pytest.approx((w * each).sum() / w.sum(), rel=1e-13)
+        assert gradient == pytest.approx(slopes * (w / w.sum())[:, None], rel=1e-12, abs=1e-300)
+    ordered = fl.CumulativeLogit(thresholds=[-1.0, 0.0, 1.0], class_weight=weights)
+    plain = fl.CumulativeLogit(thresholds=[-1.0, 0.0, 1.0]).elementwise(LABELS, f[:, 0])
+    assert ordered(LABELS, f[:, 0]) == pytest.approx((w * plain).sum() / w.sum(), rel=1e-13)
+
+
 def test_ignored_labels_do_not_count():
     y = LABELS.copy()
     y[::3] = -1
@@ -118,6 +140,7 @@ def test_scores_of_row_losses():
         assert row.value == pytest.approx(mean, rel=1e-6)
         assert row.standard_error == pytest.approx(np.sqrt((w**2 * (values - mean) ** 2).sum()) / w.sum(), rel=1e-5)
     assert len(list(scores)) == 3 * 2 * 3
+    assert scores["categorical_focal:gamma=1", "a"].n == N - (WEIGHTS == 0).sum()
 
 
 def test_scores_of_rows_over_several_chunks_have_the_mean_of_the_loss():

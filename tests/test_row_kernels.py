@@ -57,8 +57,14 @@ def predictions(example, f):
     return f[:, 0] if example.loss.single_score else f
 
 
+SINGLE = {  # one class of each kind of loop: a kernel takes seconds to compile, and its text is the same for both dtypes
+    "CategoricalCrossEntropy", "CategoricalFocal", "MulticlassBrier", "AsymmetricLoss", "CumulativeLogit", "KullbackLeibler",
+    "RankedProbabilityScore", "GaussianNLL", "GammaNLL", "GaussianCRPS", "EnsembleCRPS", "MultiQuantile",
+}
+
+
 def kernels_of_losses():
-    """Examples that share a kernel. A class with one kernel runs it in both dtypes, one with several in turns."""
+    """Examples that share a kernel: of every class its first two kernels in float64, and of some the first in float32."""
     groups = defaultdict(list)
     for example in ROW_EXAMPLES:
         y, f = example.draw(np.random.default_rng(0), 4)
@@ -68,9 +74,10 @@ def kernels_of_losses():
     for (name, *_), examples in groups.items():
         by_class[name].append(examples)
     for name, several in by_class.items():
-        for k, examples in enumerate(several if len(several) > 1 else several * 2):
-            F = (np.float64, np.float32)[k % 2]
-            yield pytest.param(examples, F, id=f"{name}-{k // 2 + 1}-{'f64' if k % 2 == 0 else 'f32'}")
+        for k, examples in enumerate(several[:1] if name == "BiTempered" else several[:2]):
+            yield pytest.param(examples, np.float64, id=f"{name}-{k + 1}-f64")
+        if name in SINGLE:
+            yield pytest.param(several[0], np.float32, id=f"{name}-1-f32")
 
 
 def check_rows(example, results, y, f, F, w, bar=None):
@@ -174,7 +181,7 @@ def test_along_the_row_equals_interpreted(case, monkeypatch):
         check_rows(example, results, y, f, F, np.where(mask, 0.0, w), BAR[F] * (1 + C / 16))
 
 
-@pytest.mark.parametrize("case", ["cross-entropy", "multilabel", "ranked", "sparsemax"])
+@pytest.mark.parametrize("case", ["cross-entropy", "sparsemax"])
 def test_many_columns_in_tiles_and_along_agree(case, monkeypatch):
     """The number of columns where one takes over from the other is a matter of speed."""
     F, make = ALONG[case]
@@ -225,8 +232,7 @@ def test_sizes(n):
 # ---- extreme rows ------------------------------------------------------------------------------------------------
 
 
-@DTYPES
-@pytest.mark.parametrize("C", [1, 2, 7, 50_000])
+@pytest.mark.parametrize(("C", "F"), [(1, np.float64), (2, np.float32), (7, np.float64), (50_000, np.float32)])
 def test_extreme_logits(C, F):
     """What cross-entropy is where the textbook's exponentials overflow, known in closed form."""
     loss, o = fl.CategoricalCrossEntropy(), np.arange(C)
@@ -277,7 +283,7 @@ def test_a_class_that_is_ruled_out(F):
 
 # ---- targets -----------------------------------------------------------------------------------------------------
 
-INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"]
+INTEGERS = ["i1", "i4", "i8", "u1", "u8", "?"]
 N = 2100  # for three columns: more than half a block
 LABELS = np.random.default_rng(2).integers(0, 2, N)
 LOGITS = np.random.default_rng(3).normal(size=(N, 3))
@@ -391,12 +397,12 @@ CLASS_WEIGHTS = {"array": (0.5, 2.0, 0.0, 1.5), "dict": {2: 3.0, 0: 0.25}, "bala
                  "effective number": "effective_number"}
 
 
-@pytest.mark.parametrize("case", CLASS_WEIGHTS)
-@pytest.mark.parametrize("make", [fl.CategoricalCrossEntropy, fl.CategoricalFocal], ids=["inside", "outside"])
+@pytest.mark.parametrize(("make", "case"), [
+    *((fl.CategoricalCrossEntropy, case) for case in CLASS_WEIGHTS), (fl.CategoricalFocal, "balanced")])
 def test_class_weights(make, case):
     """Against the plain loss of each row, weighted in NumPy; with weights, a mask and ignored rows, in tiles and along."""
     given, rng, n = CLASS_WEIGHTS[case], np.random.default_rng(5), 600
-    for C in (4, 400) if given in ("balanced", "effective_number") else (4,):
+    for C in (4, 400) if given == "balanced" else (4,):
         f = rng.normal(size=(n, C))
         y = rng.choice(C, n, p=rng.dirichlet(np.ones(C)))
         y[y == C - 2] = C - 1  # a class without samples
@@ -555,7 +561,7 @@ def readonly(a):
 
 
 @pytest.mark.parametrize("along", [False, True], ids=["tiles", "along"])
-@pytest.mark.parametrize("case", ["cross-entropy", "multilabel", "ranked", "bootstrapped"])
+@pytest.mark.parametrize("case", ["cross-entropy", "bootstrapped"])
 def test_out_may_be_the_predictions(case, along, monkeypatch):
     """A row is read for the last time before anything is written over it: the Hessian of the last one needs a pass more."""
     if along:
@@ -603,7 +609,7 @@ def fresh_kernels(monkeypatch):
 
 
 @pytest.mark.parametrize("along", [False, True], ids=["tiles", "along"])
-@pytest.mark.parametrize("case", ["cross-entropy", "cross-entropy of rows", "focal", "multilabel"])
+@pytest.mark.parametrize("case", ["cross-entropy", "multilabel"])
 def test_float32_is_simd_and_single(case, along, monkeypatch, fresh_kernels):
     """No float64 outside the lanes, and nothing of the mathematical library."""
     if along:

@@ -346,7 +346,11 @@ class RowProgram:
                                     request.class_factor, request.frugal)
         for place in ("sum", "v"):
             if place in roots and roots[place].row:
-                raise RowOutput(dict(request.wanted)[place])
+                name = dict(request.wanted)[place]
+                if name == "value":
+                    raise TypeError(f"{type(loss).__name__}: its value(self, y, f) is a row; it must be one number per row "
+                                    "of predictions, for instance their total(...)")
+                raise RowOutput(name)
         writer = rows.Writer(graph, roots, request.along, request.w is not None, request.mask, request.ignoring,
                              request.frugal)
         self.source, self.constants = writer.source(), writer.constants

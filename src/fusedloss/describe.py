@@ -51,7 +51,7 @@ def describe(loss) -> str:
                *(f"derivative in {name}" for name in known["parameter_gradients"])]
     lines = {
         "formula": known["formula"],
-        "target": "" if known["rows"].startswith("target a class label,") else f"y {_lies(known['target'])}",
+        "target": "" if known["rows"].startswith("target a class label") else f"y {_lies(known['target'])}",
         "prediction": f"f {_lies(known['prediction'])}{link}",
         "sample": known["rows"],
         "shape": shape,

@@ -128,8 +128,10 @@ def _curvature(loss, hessian):
     formulas = {"exact": "hessian", "majorizer": "majorizer"}
     available = [name for name, formula in formulas.items() if hasattr(loss, formula)]
     if hessian not in available:
-        raise ValueError(f"hessian must be one of {', '.join(map(repr, available)) or 'none that it defines'} for "
-                         f"{type(loss).__name__}, found {hessian!r}")
+        if not available:
+            raise ValueError(f"{type(loss).__name__} has no formula hessian(self, y, f), which this method needs")
+        raise ValueError(f"hessian must be one of {', '.join(map(repr, available))} for {type(loss).__name__}, "
+                         f"found {hessian!r}")
     return formulas[hessian]
 
 

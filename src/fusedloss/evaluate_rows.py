@@ -68,6 +68,11 @@ def values_of_rows(loss, y, f, w, mask, out, names, offset):
     call.check(names, offset)
 
 
+def class_weights(loss, y, f, sample_weight):
+    """The weight of each class for these targets."""
+    return _Call(loss, "value", y, f, sample_weight, None, None, False, None).class_weights
+
+
 class _Call:
     """The arrays of one call, and what is to be computed from them."""
 
@@ -390,7 +395,8 @@ def _predictions(loss, f):
 
 def _parameter_length(loss):
     """The length of the rows of a loss of a single score: that of its array parameter."""
-    return next(value.size for value in (getattr(loss, spec.name) for spec in fields(loss)) if isinstance(value, np.ndarray))
+    values = (getattr(loss, spec.name) for spec in fields(loss) if spec.name != "class_weight")
+    return next(value.size for value in values if isinstance(value, np.ndarray))
 
 
 def _targets(loss, y, f, n_classes):
@@ -404,7 +410,7 @@ def _targets(loss, y, f, n_classes):
     if y.shape != expected:
         wanted = {"label": f"(n,) labels, here ({n},)", "classes": f"({n},) labels or ({n}, {C}) probabilities",
                   "row": f"({n}, {C}), as y_pred", "number": f"({n},), one number per row of y_pred"}[kind]
-        hint = "; pass y_true[:, 0]" if y.shape == (n, 1) and not as_rows else ""
+        hint = "; pass y_true[:, 0]" if y.shape == (n, 1) and kind != "row" else ""
         if kind == "label" and y.shape == (n, C) and C > 1:
             hint = "; for one-hot rows pass y_true.argmax(axis=1)"
         raise ValueError(f"y_true has shape {y.shape}; {loss.name} needs {wanted}{hint}")
@@ -452,6 +458,8 @@ def _flat(a):
 def _curvature(loss, hessian):
     available = [name for name, formula in _CURVATURES.items() if hasattr(loss, formula)]
     if hessian not in available:
-        raise ValueError(f"hessian must be one of {', '.join(map(repr, available)) or 'none that it defines'} for "
-                         f"{type(loss).__name__}, found {hessian!r}")
+        if not available:
+            raise ValueError(f"{type(loss).__name__} has no formula hessian(self, y, f), which this method needs")
+        raise ValueError(f"hessian must be one of {', '.join(map(repr, available))} for {type(loss).__name__}, "
+                         f"found {hessian!r}")
     return _CURVATURES[hessian]

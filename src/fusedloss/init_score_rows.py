@@ -7,6 +7,7 @@ Known in closed form for some losses: a function of the classes' frequencies (`o
 from __future__ import annotations
 
 import math
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def minimising_row(loss, y_true, sample_weight=None):
         raise ValueError("y_true is empty: there is nothing to minimise over")
     labels = loss.target == "label" or (loss.target == "classes" and y.ndim == 1)
     columns = _columns(loss, y, labels)
-    start = np.zeros(columns) if not loss.single_score else np.zeros(1)
+    start = np.zeros(columns)
     repeated = _repeated(loss, start, len(y))
     loss(y, repeated, sample_weight, "sum")  # checks every target and weight
     w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
@@ -34,6 +35,8 @@ def minimising_row(loss, y_true, sample_weight=None):
         w = np.where(y == loss.ignore_index, 0.0, w)
     if not w.any():
         raise ValueError("no sample has weight: there is nothing to minimise over")
+    if getattr(loss, "class_weight", None) is not None and (hasattr(loss, "optimum") or hasattr(loss, "start")):
+        loss, w = _weighed(loss, y, repeated, sample_weight, w, labels)
     if hasattr(loss, "optimum"):
         frequencies = np.bincount(y[w > 0], w[w > 0], columns) if labels else (w[:, None] * y).sum(0)
         return np.asarray(loss.optimum(frequencies / frequencies.sum()), np.float64)
@@ -50,7 +53,19 @@ def minimising_row(loss, y_true, sample_weight=None):
     return float(best[0]) if loss.single_score else best
 
 
+def _weighed(loss, y, repeated, sample_weight, w, labels):
+    """The loss with its class weights worked out, or weights of samples that hold them."""
+    from .evaluate_rows import class_weights
+
+    weights = class_weights(loss, y, repeated, sample_weight)
+    if loss.weighs_classes:
+        return replace(loss, class_weight=weights), w
+    return loss, w * (weights[np.where(w > 0, y, 0)] if labels else y @ weights)
+
+
 def _columns(loss, y, labels):
+    if loss.single_score:
+        return 1
     if loss.columns:
         return len(loss.columns)
     if not labels:
@@ -59,13 +74,11 @@ def _columns(loss, y, labels):
         return y.shape[1]
     kept = y if loss.ignore_index is None else y[y != loss.ignore_index]
     classes = int(kept.max(initial=0)) + 1
-    given = getattr(loss, "class_weight", None)
-    classes = max(classes, given.size if isinstance(given, np.ndarray) else 1)
-    for name in loss.__dataclass_fields__:
-        value = getattr(loss, name)
-        if isinstance(value, np.ndarray) and name != "thresholds":
+    for spec in fields(loss):
+        value = getattr(loss, spec.name)
+        if isinstance(value, np.ndarray):
             classes = max(classes, value.shape[0])
-    return max(1, classes - (loss.n_classes(1) - 1)) if not loss.single_score else 1
+    return max(1, classes - (loss.n_classes(1) - 1))
 
 
 def _repeated(loss, c, n):

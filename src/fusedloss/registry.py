@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import MISSING
+from dataclasses import MISSING, fields
 from importlib import import_module
 
 from .loss import Loss, snake_case
@@ -36,10 +36,10 @@ def get(name: str, **parameters) -> Loss:
     ours = _BY_LETTERS.get(name.replace("_", ""))
     if ours:
         cls = loss_class(ours)
-        known = list(cls.__dataclass_fields__)
+        known = [spec.name for spec in fields(cls)]
         for wrong in (key for key in parameters if key not in known):
             raise TypeError(f"{ours} has no parameter {wrong!r}; it has {', '.join(map(repr, known)) or 'none'}")
-        for spec in cls.__dataclass_fields__.values():
+        for spec in fields(cls):
             if spec.default is MISSING and spec.name not in parameters:
                 raise TypeError(f"{ours} needs {spec.name}=, which has no default")
         return cls(**parameters)
@@ -62,7 +62,7 @@ def loss_class(name: str) -> type[Loss]:
 def example(name: str) -> Loss:
     """The loss of this name with its defaults, and with made-up parameters where there are none."""
     cls = loss_class(name)
-    required = any(spec.default is MISSING for spec in cls.__dataclass_fields__.values())
+    required = any(spec.default is MISSING for spec in fields(cls))
     return cls(**cls.example) if required else cls()
 
 

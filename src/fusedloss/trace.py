@@ -310,9 +310,10 @@ def traced(loss, label, wanted, weighted, class_factor, frugal=False):
     roots = {}
     bad_y = _outside(graph, y, loss.y_domain) if of_targets else None
     bad_f = _outside(graph, f, loss.pred_domain)
-    weight = graph.leaf("weight", row=False) if weighted or class_factor else None
+    weight = graph.leaf("weight", row=False) if weighted else None
     if class_factor:
-        weight = graph.apply("mul", weight, graph.at(y, graph.table("class_weights")))
+        factor = graph.at(y, graph.table("class_weights"))
+        weight = factor if weight is None else graph.apply("mul", weight, factor)
     for name, bad in (("bad_y", bad_y), ("bad_f", bad_f)):
         if bad is not None:
             bad = graph.any(bad)

@@ -455,8 +455,8 @@ class Writer:
         return found
 
     def _tile_pass(self, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar):
-        """Two columns at a time where there are accumulators, which are then stored half as often."""
-        if not reductions:
+        """Two columns at a time where accumulators are most of the work, which are then stored half as often."""
+        if not reductions or any(self._is_dear(node) for node in self.row_wanted[self.level]):
             self.line("for k in range(C):")
             self.depth += 1
             self._columns([""], reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar)
@@ -512,6 +512,12 @@ class Writer:
                     self.line(f"prefetch({name}, start, {k}, C, n_, True)")
         if self.level == min(1, self.levels - 2):
             self.line(f"prefetch(f, end, {k}, C, n_, False)")
+
+    def _is_dear(self, node):
+        """Whether the pass at this level computes more for a row node than a few additions."""
+        if not node.row or node.op in LEAVES or node in self.kept and (node.level < self.level or node.op in WHOLE_ROW):
+            return False
+        return node.op not in CHEAP or any(self._is_dear(a) for a in node.args if hasattr(a, "op"))
 
     def _columns(self, suffixes, reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar):
         for number, suffix in enumerate(suffixes):

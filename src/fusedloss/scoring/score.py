@@ -15,6 +15,7 @@ import itertools
 import math
 import time
 from collections import namedtuple
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -351,7 +352,7 @@ class _Part:
 
 def label(loss: Loss) -> str:
     """A loss as the command line spells it, with the parameters that are not the defaults: `huber:delta=15`."""
-    values = {name: getattr(loss, name) for name in loss.__dataclass_fields__}
+    values = {spec.name: getattr(loss, spec.name) for spec in fields(loss)}
     values = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
     given = [f"{name}={str(value).lower().removesuffix('.0')}" for name, value in values.items()
              if value != loss.__dataclass_fields__[name].default]
