@@ -515,7 +515,7 @@ class Writer:
 
     def _is_dear(self, node):
         """Whether the pass at this level computes more for a row node than a few additions."""
-        if not node.row or node.op in LEAVES or node in self.kept and (node.level < self.level or node.op in WHOLE_ROW):
+        if not node.row or node.op in LEAVES or (node in self.kept and (node.level < self.level or node.op in WHOLE_ROW)):
             return False
         return node.op not in CHEAP or any(self._is_dear(a) for a in node.args if hasattr(a, "op"))
 
