@@ -54,7 +54,7 @@ class Writer:
 
     def _plan(self):
         """The passes over the row, last to first: what each must compute, and what earlier ones keep for it."""
-        outputs = [node for name, node in self.roots.items() if node.row]
+        outputs = [node for node in self.roots.values() if node.row]
         self.levels = 1 + max([0, *[node.level for node in self.roots.values()]])
         self.row_wanted = [set() for _ in range(self.levels)]     # row nodes that a pass must compute
         self.scalars = set()
@@ -92,8 +92,6 @@ class Writer:
             if node.op == "first_largest":
                 self._want_scalar(self.graph.call("largest", (x,)))
             self.row_wanted[node.level - 1].add(x)
-            if node.level - 1 < self.levels and x.level < node.level - 1:
-                self._visit(x, node.level - 1)
             self._visit(x, node.level - 1)
             return
         for a in node.args:
