@@ -160,3 +160,11 @@ def test_scores_refuse_weights_that_the_losses_do_not_share():
         fl.score(LABELS, np.zeros((N, 4, 1)), LOSSES)
     with pytest.raises(ValueError, match=r"scoring takes one-dimensional arrays"):
         fl.score(REAL, np.zeros((N, 4)), ["mse"])
+
+
+def test_derivative_with_respect_to_the_temperature():
+    """What temperature scaling needs, against a difference of the mean."""
+    f, h = rng.normal(0.0, 3.0, (N, 4)), 1e-5
+    above, below = (fl.CategoricalCrossEntropy(temperature=1.7 + d)(LABELS, f, WEIGHTS) for d in (h, -h))
+    found = fl.CategoricalCrossEntropy(temperature=1.7).param_grad(LABELS, f, WEIGHTS)["temperature"]
+    assert found == pytest.approx((above - below) / (2 * h), rel=1e-8)

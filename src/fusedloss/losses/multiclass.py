@@ -161,6 +161,7 @@ class CategoricalCrossEntropy(Classification):
     Targets: labels (n,), or rows of probabilities (n, C); a row's sum U need not be 1, its gradient is U P - t, and
     t_k = 0 adds nothing even where P_k is 0. Predictions: (n, C) logits, -inf included, or probabilities in [0, 1].
     `label_smoothing = 0` in [0, 1), spread over all C classes, the right one among them; `temperature = 1`;
+    `param_grad` has the derivative with respect to the temperature, for calibration by temperature scaling.
     `z_loss = 0` (1e-4 where it is used) keeps L near 0 and has a meaning on logits only; `from_logits = True`.
     Class weights act inside, c_k on the term of class k, as in torch; "mean" divides by sum_i w_i c_(y_i), for rows
     of probabilities by sum_i w_i sum_k y_ik c_k (torch: by n then).
@@ -239,11 +240,22 @@ class CategoricalCrossEntropy(Classification):
         u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
         if not self.from_logits:
             return where(u == 0.0, 0.0, -(u / f))
-        s = softmax(self.logits(f))
-        slope = _pull(u, s)
-        if self.has_z_loss:
-            slope = slope + 2.0 * self.z_loss * s.log_sum * s.p
+        slope = self.slope(u, softmax(self.logits(f)))
         return self.rate * slope if self.tempers else slope
+
+    def slope(self, u, s):
+        """The derivative with respect to z."""
+        if not self.has_z_loss:
+            return _pull(u, s)
+        return _pull(u, s) + 2.0 * self.z_loss * s.log_sum * s.p
+
+    def gradient_temperature(self, y, f):
+        u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
+        if not self.from_logits:
+            return 0.0
+        z = self.logits(f)
+        terms = z * self.slope(u, softmax(z))
+        return -(self.rate * total(where(z > -inf, terms, 0.0)))
 
     def hessian(self, y, f):
         u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
