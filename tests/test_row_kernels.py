@@ -59,7 +59,7 @@ def predictions(example, f):
 
 SINGLE = {  # one class of each kind of loop: a kernel takes seconds to compile, and its text is the same for both dtypes
     "CategoricalCrossEntropy", "CategoricalFocal", "MulticlassBrier", "AsymmetricLoss", "CumulativeLogit", "KullbackLeibler",
-    "RankedProbabilityScore", "GaussianNLL", "GammaNLL", "GaussianCRPS", "EnsembleCRPS", "MultiQuantile",
+    "RankedProbabilityScore", "GaussianNLL", "GammaNLL", "GaussianCRPS", "EnsembleCRPS", "WinklerScore",
 }
 
 
