@@ -705,7 +705,7 @@ def test_derivatives_with_respect_to_parameters():
         expected = np.tensordot(w, terms, 1) / w.sum()
         np.testing.assert_allclose(derivative, expected, rtol=1e-12)
     with pytest.raises(ValueError, match="no derivative with respect to a parameter"):
-        fl.CategoricalCrossEntropy().param_grad(LABELS, LOGITS)
+        fl.MulticlassBrier().param_grad(LABELS, LOGITS)
 
 
 # ---- losses of one's own -----------------------------------------------------------------------------------------
