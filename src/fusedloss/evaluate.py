@@ -94,7 +94,7 @@ class _Plan:
             w=w_dtype if w_dtype is None or w_dtype in PLAIN else np.dtype(F), mask=masked,
             sums=value if self.sums else None,
             v=value if wants_value and unreduced else None, g="gradient" if wants_gradient else None,
-            h=_curvature(loss, hessian) if wants_hessian else None)
+            h=curvature(loss, hessian) if wants_hessian else None)
         for name in filter(None, (self.request.g, self.request.h)):
             if not hasattr(loss, name):
                 raise ValueError(f"{type(loss).__name__} has no formula {name}(self, y, f), which this method needs")
@@ -123,9 +123,9 @@ def _plan(loss, what, hessian, unreduced, f_dtype, y_dtype, w, mask):
     return found
 
 
-def _curvature(loss, hessian):
+def curvature(loss, hessian):
     """The formula behind `hessian=`."""
-    formulas = {"exact": "hessian", "majorizer": "majorizer"}
+    formulas = {"exact": "hessian", "majorizer": "majorizer", "fisher": "fisher_diagonal"}
     available = [name for name, formula in formulas.items() if hasattr(loss, formula)]
     if hessian not in available:
         if not available:

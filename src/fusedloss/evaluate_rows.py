@@ -14,7 +14,7 @@ import numpy as np
 
 from . import compile, drivers
 from .arrays import numpy as arrays
-from .evaluate import PLAIN, REDUCTIONS, reduced, remedy, weight_sums
+from .evaluate import PLAIN, REDUCTIONS, curvature, reduced, remedy, weight_sums
 from .kernels.rows import BLOCK, ELEMENTS, block_of
 
 ALONG_FROM = 384
@@ -34,8 +34,6 @@ _WANTED = {  # method -> the formulas behind (value, gradient, Hessian) outputs
     "natural_grad": (None, "natural_gradient", None),
     "prediction": (None, "prediction", None),
 }
-
-_CURVATURES = {"exact": "hessian", "majorizer": "majorizer", "fisher": "fisher_diagonal"}
 
 _NEEDS = {"hessian_column": "hessian_times"}
 
@@ -90,7 +88,7 @@ class _Call:
         else:
             self.y, self.labels = _targets(loss, arrays.view("y_true", y_true), f, self.n_classes)
         self.w = None if sample_weight is None else _per_row("sample_weight", arrays.view("sample_weight", sample_weight), f)
-        self.mask = None if mask is None else _mask(mask, f)
+        self.mask = None if mask is None else _per_row("mask", arrays.boolean("mask", mask), f)
         self.v = None if v is None else _like_predictions("v", arrays.view("v", v), f)
         self.ignore = getattr(loss, "ignore_index", None) if self.labels else None
         if self.ignore is not None and ((self.ignore < 0 and self.y.dtype.kind != "i") or abs(self.ignore) >= 1 << 63):
@@ -176,10 +174,10 @@ class _Call:
 
     def _program(self, hessian, unreduced):
         loss, what, f, F = self.loss, self.what, self.f, self.F
-        value, gradient, curvature = _WANTED.get(what, (what, None, None))
-        if curvature:
-            curvature = _curvature(loss, hessian)
-        for name in filter(None, (gradient, curvature)):
+        value, gradient, second = _WANTED.get(what, (what, None, None))
+        if second:
+            second = curvature(loss, hessian)
+        for name in filter(None, (gradient, second)):
             if not hasattr(loss, _NEEDS.get(name, name)):
                 raise ValueError(f"{type(loss).__name__} has no formula {_NEEDS.get(name, name)}, which {what} needs")
         self.along = self.row_length >= ALONG_FROM
@@ -196,7 +194,7 @@ class _Call:
         if what == "hess_blocks":
             in_place = False
         self.in_place, self.order = in_place, order if in_place else "C"
-        places = [("sum" if not unreduced else "v", value), ("g", gradient), ("h", curvature)]
+        places = [("sum" if not unreduced else "v", value), ("g", gradient), ("h", second)]
         wanted = tuple((place, name) for place, name in places if name)
         w_dtype = None if self.w is None else self.w.dtype
         frugal = self.row_length > (ELEMENTS if in_place else ELEMENTS // 4)  # a staged row is in memory twice already
@@ -427,14 +425,6 @@ def _per_row(name, w, f):
     raise ValueError(f"{name} has shape {w.shape}; it must have shape {f.shape[:1]}, one per row of y_pred")
 
 
-def _mask(mask, f):
-    mask = arrays.view("mask", mask)
-    if mask.dtype != np.bool_:
-        raise TypeError(f"mask has dtype {mask.dtype}; it must be bool, True where a sample is taken out: for weights "
-                        "use sample_weight=")
-    return _per_row("mask", mask, f)
-
-
 def _like_predictions(name, v, f):
     v = v[:, None] if v.ndim == 1 and f.shape[1] == 1 else v
     if v.shape != f.shape:
@@ -453,13 +443,3 @@ def _order(a, preferred=None):
 def _flat(a):
     """The memory of a contiguous array, as one dimension."""
     return a.reshape(-1) if a.flags.c_contiguous else a.T.reshape(-1)
-
-
-def _curvature(loss, hessian):
-    available = [name for name, formula in _CURVATURES.items() if hasattr(loss, formula)]
-    if hessian not in available:
-        if not available:
-            raise ValueError(f"{type(loss).__name__} has no formula hessian(self, y, f), which this method needs")
-        raise ValueError(f"hessian must be one of {', '.join(map(repr, available))} for {type(loss).__name__}, "
-                         f"found {hessian!r}")
-    return _CURVATURES[hessian]

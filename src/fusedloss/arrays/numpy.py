@@ -62,11 +62,16 @@ def per_sample(name, w, f):
 
 def mask_like(mask, f):
     """The mask as a bool array shaped like the predictions."""
-    mask = view("mask", mask)
+    return per_sample("mask", boolean("mask", mask), f)
+
+
+def boolean(name, mask):
+    """A mask as a plain bool array."""
+    mask = view(name, mask)
     if mask.dtype != np.bool_:
-        raise TypeError(f"mask has dtype {mask.dtype}; it must be bool, True where a sample is taken out: for weights "
+        raise TypeError(f"{name} has dtype {mask.dtype}; it must be bool, True where a sample is taken out: for weights "
                         "use sample_weight=")
-    return per_sample("mask", mask, f)
+    return mask
 
 
 def output(name, out, f, dtype, inputs):

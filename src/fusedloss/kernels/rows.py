@@ -184,12 +184,15 @@ class Writer:
         known[node] = name
         return name
 
-    def slot(self, type, key):
-        """LANES numbers of the scratch memory: the text for number j of them. One array holds them all, at distances that
-        LLVM knows: separate arrays would each be checked for overlap before every loop."""
+    def slot(self, type, key, index="j"):
+        """LANES numbers of the scratch memory: the text for one of them. One array holds them all, at distances that LLVM
+        knows: separate arrays would each be checked for overlap before every loop."""
+        return f"{'S' if type == 'F' else 'N'}[uint64({self.slot_start(type, key)}) + {index}]"
+
+    def slot_start(self, type, key):
+        """Where in the scratch memory they start."""
         slots = self.slots["F" if type == "F" else "I"]
-        place = slots.setdefault(key, len(slots))
-        return f"{'S' if type == 'F' else 'N'}[uint64({place * LANES}) + j]"
+        return slots.setdefault(key, len(slots)) * LANES
 
     def source(self):
         self.slots = {"F": {}, "I": {}}
@@ -272,13 +275,13 @@ class Writer:
         self.line("partials[b, 0] = lanes[0]")
         self.line("partials[b, 1] = found_y + I(2) * found_f")
 
-    def _scalar_outputs(self, level, known, load):
+    def _scalar_outputs(self, level, known, load, index="j"):
         """[(place, text)] of the outputs that are one number per row and known at this level."""
         found = []
         for name, node in self.roots.items():
             if node.level == level and not node.row:
                 text = self.expression(node, known, load)
-                found.append((self.slot("F" if node.type == "F" else "I", name),
+                found.append((self.slot(node.type, name, index),
                               text if node.type == "F" else f"where({text}, I(1), I(0))"))
         return found
 
@@ -614,9 +617,9 @@ class Writer:
         self.line("i = start + r")
         self.line("base = i * C")
         if graph.label is not None:
-            self.line(f"label = {self.slot('I', 'label').replace('+ j', '+ r')}")
+            self.line(f"label = {self.slot('I', 'label', 'r')}")
         if self._has_weight:
-            self.line(f"weight = {self.slot('F', 'weight').replace('+ j', '+ r')}")
+            self.line(f"weight = {self.slot('F', 'weight', 'r')}")
         known = {}
 
         def load_scalar(node):
@@ -639,8 +642,7 @@ class Writer:
             self.level = level
             for node in self._stage(self.level):
                 self.expression(node, known, load_scalar)
-            writes = self._scalar_outputs(self.level, known, load_scalar)
-            self._write([(place.replace("+ j", "+ r"), text) for place, text in writes])
+            self._write(self._scalar_outputs(self.level, known, load_scalar, "r"))
             for name, node in self.roots.items():
                 if node.op == "stack" and node.level == self.level:
                     self._write([(f"{name}[base + uint64({k})]", self.expression(a, known, load_scalar))
@@ -649,7 +651,7 @@ class Writer:
             for node in self.whole[self.level]:
                 self._row_whole(node, known, load_scalar)
         for name in [name for name in self.roots if name.endswith("_at_label")]:
-            self.line(f"{name[0]}[base + uint64(label)] = {self.slot('F', name).replace('+ j', '+ r')}")
+            self.line(f"{name[0]}[base + uint64(label)] = {self.slot('F', name, 'r')}")
         if "columns" in self.roots:
             self.line("for j in range(C):")
             self.line("    row_sums[uint64(b) * C + j] += columns_[j]")
@@ -709,12 +711,9 @@ class Writer:
         self.line("t += L")
         self.depth -= 1
         for node in sorted(reductions, key=lambda x: x.op != "first_largest"):
-            place = accumulator(node)
-            begin = place[place.index("(") + 1:place.index(")")]
-            name = f"x{node.number}"
+            begin, name = self.slot_start(node.type, node), f"x{node.number}"
             if node.op == "first_largest":
-                largest = accumulator(self.graph.call("largest", node.args))
-                at = largest[largest.index("(") + 1:largest.index(")")]
+                at = self.slot_start("F", self.graph.call("largest", node.args))
                 self.line(f"{name} = fold_first_largest(S, {at}, N, {begin})")
             else:
                 array = "S" if node.type == "F" else "N"
