@@ -56,8 +56,15 @@ def fresh_kernels(monkeypatch):
     return made
 
 
-@DTYPES
-@pytest.mark.parametrize("group", GROUPS)
+def kernels_and_dtypes():
+    """Every kernel in both dtypes: in one of them, by turns, at every run of the tests, in the other in the lane for it."""
+    for k, group in enumerate(GROUPS):
+        for F, name in ((np.float64, "f64"), (np.float32, "f32")):
+            other = (F is np.float32) == (k % 2 == 0)
+            yield pytest.param(group, F, id=f"{group}-{name}", marks=[pytest.mark.exhaustive] if other else [])
+
+
+@pytest.mark.parametrize(("group", "F"), list(kernels_and_dtypes()))
 def test_compiled_equals_interpreted(group, F, fresh_kernels):
     """To 4 ulp of the answer or of the scale; NaN in, NaN out; and the machine code is what it should be."""
     for example in GROUPS[group]:

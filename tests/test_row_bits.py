@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from test_bits import bits
+from test_bits import ENVIRONMENTS, bits
 
 import fusedloss as fl
 from fusedloss import evaluate_rows
@@ -178,3 +178,36 @@ def test_float32_is_summed_in_float64():
     y, f = np.zeros(n, np.int8), np.zeros((n, 2), np.float32)
     value = fl.CategoricalCrossEntropy()(y, f, reduction="sum", executor="serial")
     assert value == n * float(np.float32(np.log(2.0)))
+
+
+HEX = """
+import hashlib, json
+import numpy as np
+import fusedloss as fl
+
+rng = np.random.default_rng(1)
+found = {}
+
+def add(name, loss, y, f):
+    for F in (np.float64, np.float32):
+        value, grad = loss.value_and_grad(y, f.astype(F))
+        found[f"{name} {F.__name__}"] = value.hex() + " " + hashlib.sha256(grad.tobytes()).hexdigest()[:16]
+
+for C, n in ((2, 70_005), (3, 50_001), (7, 25_003), (500, 301), (70_000, 3)):
+    add(f"cross-entropy of {C}", fl.CategoricalCrossEntropy(), rng.integers(0, C, n), 2 * rng.normal(size=(n, C)))
+n = 30_001
+add("focal", fl.CategoricalFocal(0.5), rng.integers(0, 5, n), rng.normal(size=(n, 5)))
+add("gaussian", fl.GaussianNLL(), rng.normal(size=n), rng.normal(size=(n, 2)))
+add("gamma", fl.GammaNLL(), rng.gamma(2.0, size=n), rng.normal(size=(n, 2)))
+add("ranked", fl.RankedProbabilityScore(), rng.integers(0, 5, n), np.asfortranarray(rng.normal(size=(n, 5))))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.process
+def test_cpus_and_threads(run_python, tmp_path):
+    """AVX-512, AVX2 and SSE2, one thread and two: tiles of every mover, along the row, streamed; one hex of each."""
+    host = run_python(HEX, FUSEDLOSS_CACHE_DIR=tmp_path / "host")
+    for name in ("avx2", "sse2", "one thread"):
+        cache = tmp_path / ("host" if name == "one thread" else name)
+        assert run_python(HEX, timeout=300, FUSEDLOSS_CACHE_DIR=cache, **ENVIRONMENTS[name]) == host, name

@@ -274,13 +274,15 @@ def rows_value_and_grad_over_copy(settings):
 
 
 def rows_grad_and_hess_over_numpy(settings):
-    from .row_peers import NumpyCrossEntropyHessian, NumpyCrossEntropyHessianInChunks, row_peers
+    """Against NumPy as an objective is written with it, and as nobody writes it, with every buffer made beforehand."""
+    from . import row_peers
 
     p = cross_entropy(3, "float64", "F", 3 * 10**6)
-    others = row_peers(p.y, p.f, p.grad_and_hess(), {"NumPy": NumpyCrossEntropyHessian,
-                                                     "NumPy in chunks": NumpyCrossEntropyHessianInChunks})
-    yield over_fastest(settings, "CategoricalCrossEntropy grad_and_hess, C = 3, Fortran order", p, p.grad_and_hess, others,
-                       10, ["NumPy"])
+    for what, names in (("", {"NumPy": "Plain"}), (", their buffers made before", {"NumPy": "", "in chunks": "InChunks"})):
+        others = row_peers.row_peers(p.y, p.f, p.grad_and_hess(), {
+            name: getattr(row_peers, f"NumpyCrossEntropyHessian{kind}") for name, kind in names.items()})
+        yield over_fastest(settings, f"CategoricalCrossEntropy grad_and_hess, C = 3, Fortran{what}", p, p.grad_and_hess,
+                           others, 10, ["NumPy"])
 
 
 def rows_focal_over_peers(settings):

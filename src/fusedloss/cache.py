@@ -11,6 +11,7 @@ package's own `_prebuilt/` are read as well and never written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -101,10 +102,14 @@ def save(key: str, payload: bytes, place: Path | None = None) -> None:
 
 def sweep(place: Path, max_bytes: int = MAX_BYTES, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
     """Drop the oldest files above `max_bytes` in all, and any older than `max_age_seconds`."""
-    found = sorted(((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(place)
-                    if entry.name.endswith((".kernel", ".part"))), reverse=True)
+    found = []
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.name.endswith((".kernel", ".part")):
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
     total, oldest = 0, time.time() - max_age_seconds
-    for modified, size, path in found:
+    for modified, size, path in sorted(found, reverse=True):
         total += size
         if total > max_bytes or modified < oldest:
             _remove(path)

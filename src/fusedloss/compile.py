@@ -31,7 +31,9 @@ from numba.extending import register_jitable
 
 from . import cache, trace
 from . import vecmath as stubs
-from .kernels import cpu, rows
+from .curvatures import FORMULAS
+from .kernels import cpu, leaves, rows
+from .loss import Loss
 
 # Pinned for every function that is inlined into a kernel. forceinline: above LLVM's threshold the loop would be scalar
 # (22 ns against 3.1 for erfc); no fastmath: `reassoc` around a range reduction made exp wrong by 41 %; the numpy error
@@ -177,15 +179,23 @@ def _digest(*parts):
 @functools.cache
 def attributes(cls):
     """The fields and properties that the formulas of a loss class read from `self`, sorted."""
-    used = {name for role in vars_of(cls) for name in _all_names(getattr(cls, role).__code__)}
+    used = {name for role in vars_of(cls) for name in _names_in(getattr(cls, role))}
     return tuple(sorted(name for name in used if name in getattr(cls, "__dataclass_fields__", ())
                         or isinstance(getattr(cls, name, None), (property, functools.cached_property))))
 
 
 def vars_of(cls):
     """The names of the formulas that a loss class has."""
-    return [name for name in dir(cls) if name in ("value", "gradient", "hessian", "majorizer")
-            or name.startswith("gradient_")]
+    return [name for name in dir(cls) if name in ("value", "gradient", *FORMULAS.values()) or name.startswith("gradient_")]
+
+
+def _names_in(function):
+    """The names that a function reads, and the functions that it encloses."""
+    names = _all_names(function.__code__)
+    for cell in function.__closure__ or ():
+        if isinstance(cell.cell_contents, python_types.FunctionType):
+            names |= _names_in(cell.cell_contents)
+    return names
 
 
 def _all_names(code):
@@ -197,12 +207,17 @@ def _all_names(code):
 
 
 def split_parameters(loss):
-    """What the formulas read from `loss`: the numbers, which travel at run time, and the flags, which are compiled in."""
+    """What the formulas read from `loss`: the numbers, which travel at run time, and the flags, which are compiled in; of a
+    part of a combination the numbers follow in their place, and its class and flags are a flag."""
     numbers, flags = [], []
     for name in attributes(type(loss)):
         value = getattr(loss, name)
         if isinstance(value, bool):
             flags.append((name, value))
+        elif isinstance(value, Loss):
+            inner, its_flags = split_parameters(value)
+            numbers += inner
+            flags.append((name, (type(value), its_flags)))
         elif isinstance(value, (int, float)):
             numbers.append(float(value))
         else:
@@ -211,11 +226,12 @@ def split_parameters(loss):
     return tuple(numbers), tuple(flags)
 
 
-def _self_maker(register, cls, flags):
-    """theta -> the `self` of the formulas: a named tuple of numbers from theta and of constant flags."""
+def _self_maker(register, cls, flags, k=0):
+    """(theta -> the `self` of the formulas, and where in theta the next one starts): `self` is a named tuple of numbers, from
+    theta[k] on, of constant flags, and of the same for its parts."""
     names, flags = attributes(cls), dict(flags)
     if not names:
-        return register(lambda theta: None)
+        return register(lambda theta: None), k
     Self = namedtuple(cls.__name__, names)
 
     def with_number(head, k):
@@ -224,13 +240,20 @@ def _self_maker(register, cls, flags):
     def with_flag(head, flag):
         return register(lambda theta: head(theta) + (flag,))
 
-    fields, k = register(lambda theta: ()), 0
+    def with_part(head, part):
+        return register(lambda theta: head(theta) + (part(theta),))
+
+    fields = register(lambda theta: ())
     for name in names:
-        if name in flags:
-            fields = with_flag(fields, flags[name])
+        flag = flags.get(name)
+        if isinstance(flag, tuple):
+            part, k = _self_maker(register, *flag, k)
+            fields = with_part(fields, part)
+        elif name in flags:
+            fields = with_flag(fields, flag)
         else:
             fields, k = with_number(fields, k), k + 1
-    return register(lambda theta: Self(*fields(theta)))
+    return register(lambda theta: Self(*fields(theta))), k
 
 
 def _outside(register, domain, F):
@@ -286,7 +309,7 @@ def _compiled(cls, flags, domains, request, driver):
 
     def make(register):
         absent = register(lambda loss, y, f: y)
-        leaf = cpu.elementwise(register, F, _vecmath(F).where, request, _self_maker(register, cls, flags),
+        leaf = cpu.elementwise(register, F, _vecmath(F).where, request, _self_maker(register, cls, flags)[0],
                                *[f.function if f else absent for f in formulas],
                                *[_outside(register, domain, F) for domain in domains])
         return cpu.parallel(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
@@ -310,6 +333,15 @@ def moments(request):
     with _lock:
         return _dispatcher("moments", lambda register: cpu.moments(register, request.F, request), request.signature(),
                            "nogil", (request.F.__name__,))
+
+
+@functools.cache
+def leaf_quantiles():
+    """The weighted quantile of every leaf: `kernels.leaves.quantiles`."""
+    numbers, counts = (_array(dtype, readonly=False) for dtype in (np.float64, np.int64))
+    signature = (_array(np.float64), _array(np.float64), _array(np.int64), types.float64, counts, *[numbers] * 3)
+    with _lock:
+        return _dispatcher("leaf_quantiles", leaves.quantiles, signature, "nogil", ())
 
 
 class RowRequest(namedtuple("RowRequest", "F y y_layout layout w mask ignoring class_factor wanted along frugal")):
@@ -339,7 +371,7 @@ class RowOutput(Exception):
 class RowProgram:
     """A row loss traced for one request: the text of its kernel, and the parameters that the kernel reads."""
 
-    def __init__(self, loss, request):
+    def __init__(self, loss, request, columns):
         self.loss, self.request, self.kernels = loss, request, {}
         graph, roots = trace.traced(loss, request.y_layout is None and loss.target in ("label", "classes"),
                                     dict(request.wanted), request.w is not None or request.mask or request.ignoring,
@@ -351,7 +383,7 @@ class RowProgram:
                     raise TypeError(f"{type(loss).__name__}: its value(self, y, f) is a row; it must be one number per row "
                                     "of predictions, for instance their total(...)")
                 raise RowOutput(name)
-        writer = rows.Writer(graph, roots, request.along, request.w is not None, request.mask, request.ignoring,
+        writer = rows.Writer(graph, roots, columns, request.along, request.w is not None, request.mask, request.ignoring,
                              request.frugal)
         self.source, self.constants = writer.source(), writer.constants
         self.tables, self.parameters = tuple(graph.tables), tuple(graph.parameters)
@@ -380,7 +412,7 @@ class RowProgram:
             functions = _vecmath(F)
             names = {name: getattr(functions, name) for name in stubs.__all__}
             where = functions.where
-            names |= rows.helpers(register, F, where, (request.layout, request.y_layout), (F, request.y))
+            names |= rows.helpers(register, F, functions, (request.layout, request.y_layout), (F, request.y))
             names |= {name: F(value) for name, value in self.constants.items()}
             names |= {
                 "np": np, "uint64": numba.uint64, "int64": np.int64, "F": F, "LANES": rows.LANES,

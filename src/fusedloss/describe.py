@@ -30,6 +30,8 @@ def facts(loss) -> dict:
         "hessian": hasattr(loss, "hessian"),
         "majorizer": hasattr(loss, "majorizer"),
         "fisher": hasattr(loss, "fisher_diagonal"),
+        "curvatures": {name: [word for word, holds in kind._asdict().items() if holds]
+                       for name, kind in loss.curvatures.items()},
         "rows": _rows(loss),
         "parameter_gradients": [name.removeprefix("gradient_") for name in dir(loss) if name.startswith("gradient_")],
         "init_score": "closed form" if hasattr(loss, "optimum") or hasattr(loss, "start") else
@@ -57,6 +59,8 @@ def describe(loss) -> str:
         "shape": shape,
         "parameters": "\n".join(map(_parameter_line, known["parameters"])) or "none",
         "has": ", ".join(methods),
+        "curvature": "; ".join(f"{name}: {', '.join(words) or 'no guarantee'}"
+                               for name, words in known["curvatures"].items()),
         "init_score": known["init_score"],
         "mind": known["notes"],
         "elsewhere": ", ".join(known["peers"]),

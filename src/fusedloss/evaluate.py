@@ -14,6 +14,7 @@ import numpy as np
 
 from . import compile, drivers
 from .arrays import numpy as arrays
+from .curvatures import formula_of
 from .domain import Interval
 from .kernels.cpu import BLOCK
 from .loss import Elementwise
@@ -52,7 +53,9 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
         w = arrays.per_sample("sample_weight", arrays.view("sample_weight", sample_weight), f)
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, found {reduction!r}")
-    plan = _plan(loss, what, hessian, reduction == "none", f.dtype, y.dtype, w, mask_array)
+    losses = [loss] if not loss.by_data else loss.of_columns(y, w, mask_array)
+    plans = [_plan(one, what, hessian, reduction == "none", f.dtype, y.dtype, w, mask_array) for one in losses]
+    plan = plans[0]
     denominator = 1.0 if reduction in ("sum", "none") else float(n)
     if w is not None or mask_array is not None:
         denominator = _denominator(reduction, w, mask_array, f, plan.F, n_threads, executor)
@@ -60,9 +63,12 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
         v, g, h = [np.empty(f.shape, plan.result) if wanted else None for wanted in plan.outputs]
     else:
         v, g, h = _outputs(plan, f, out, y, w, mask_array)
-    partials = np.empty(((n + BLOCK - 1) // BLOCK, 2))
     scale = plan.F(1.0 / denominator if denominator else 0.0)
-    _pass(plan, y, f, w, mask_array, scale, partials, v, g, h, n_threads, executor)
+    if len(plans) > 1:
+        partials = _pass_over_columns(plans, (y, f, w, mask_array), (v, g, h), scale, n_threads, executor)
+    else:
+        partials = np.empty(((n + BLOCK - 1) // BLOCK, 2))
+        _pass(plan, y, f, w, mask_array, scale, partials, v, g, h, n_threads, executor)
     if plan.checks and (partials.item(1) if len(partials) == 1 else partials[:, 1].any()):
         raise domain_error(loss, plan.F, y, f, w, mask_array)
     if plan.sums:
@@ -125,14 +131,13 @@ def _plan(loss, what, hessian, unreduced, f_dtype, y_dtype, w, mask):
 
 def curvature(loss, hessian):
     """The formula behind `hessian=`."""
-    formulas = {"exact": "hessian", "majorizer": "majorizer", "fisher": "fisher_diagonal"}
-    available = [name for name, formula in formulas.items() if hasattr(loss, formula)]
+    available = loss.curvatures
     if hessian not in available:
         if not available:
             raise ValueError(f"{type(loss).__name__} has no formula hessian(self, y, f), which this method needs")
         raise ValueError(f"hessian must be one of {', '.join(map(repr, available))} for {type(loss).__name__}, "
                          f"found {hessian!r}")
-    return formulas[hessian]
+    return formula_of(loss, hessian)
 
 
 # ---- the pass ----------------------------------------------------------------------------------------------------
@@ -189,6 +194,23 @@ def _staged(plan, inputs, outputs, scale, partials, driver, first, last):
                 arrays.write(a, start, stop, result)
 
 
+def _pass_over_columns(plans, inputs, outputs, scale, n_threads, executor):
+    """Run a kernel of its own for each column of two-dimensional arrays, over the same blocks of rows; the partials."""
+    f = inputs[1]
+    blocks = (len(f) + BLOCK - 1) // BLOCK
+    partials = np.empty((len(plans), blocks, 2))
+    columns = [[None if a is None else a[:, k] for a in (*inputs, *outputs)] for k in range(len(plans))]
+
+    def work(driver, first, last, step):
+        for block in range(first, last, STAGED_BLOCKS):
+            for plan, column, part in zip(plans, columns, partials, strict=True):
+                _staged(plan, column[:4], column[4:], scale, part, driver, block, min(last, block + STAGED_BLOCKS))
+
+    driver, threads = ("serial", 1) if f.size < drivers.PARALLEL_FROM else drivers.choose(executor, f.size, n_threads)
+    drivers.run(work, "threads" if driver == "parallel" else driver, threads, blocks)
+    return partials.reshape(-1, 2)
+
+
 def _outputs(plan, f, out, y, w, mask):
     """The arrays to write, (values, gradient, Hessian): those of `out`, checked, and new ones for what it leaves out."""
     inputs = [("y_true", y), ("y_pred", f), ("sample_weight", w), ("mask", mask)]
@@ -240,6 +262,19 @@ class _Weight(Elementwise):
 
 
 _WEIGHT = _Weight()
+
+
+def denominator(loss, y_true, y_pred, sample_weight, mask, reduction):
+    """What the reduction of a loss divides by."""
+    if loss.rowwise:
+        from .evaluate_rows import _Call
+
+        call = _Call(loss, "value", y_true, y_pred, sample_weight, mask, None, False, None)
+        return call.denominator(reduction, None, "auto")
+    f = arrays.view("y_pred", y_pred)
+    w = None if sample_weight is None else arrays.per_sample("sample_weight", arrays.view("sample_weight", sample_weight), f)
+    return _denominator(reduction, w, None if mask is None else arrays.mask_like(mask, f), f,
+                        arrays.COMPUTED_IN.get(f.dtype, np.float64), None, "auto")
 
 
 def _denominator(reduction, w, mask, f, F, n_threads, executor):

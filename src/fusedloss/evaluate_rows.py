@@ -8,6 +8,7 @@ staged block by block, in C order, with the same bits.
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import fields
 
 import numpy as np
@@ -15,10 +16,14 @@ import numpy as np
 from . import compile, drivers
 from .arrays import numpy as arrays
 from .evaluate import PLAIN, REDUCTIONS, curvature, reduced, remedy, weight_sums
-from .kernels.rows import BLOCK, ELEMENTS, block_of
+from .kernels.rows import BLOCK, UNROLLED, block_of
 
 ALONG_FROM = 384
 """Columns from which a kernel runs along the row instead of across rows."""
+
+FRUGAL_FROM = 16384
+"""Columns from which nothing of a row is kept between passes, and a softmax is streamed. Memory for staged rows and their
+buffers stays below 2 MB."""
 
 EFFECTIVE_NUMBER_BETA = 0.9999
 
@@ -197,9 +202,9 @@ class _Call:
         places = [("sum" if not unreduced else "v", value), ("g", gradient), ("h", second)]
         wanted = tuple((place, name) for place, name in places if name)
         w_dtype = None if self.w is None else self.w.dtype
-        frugal = self.row_length > (ELEMENTS if in_place else ELEMENTS // 4)  # a staged row is in memory twice already
+        frugal = self.row_length >= FRUGAL_FROM
         key = (wanted, f.dtype, self.y.dtype, self.y.ndim, y_order, in_place, order, w_dtype, self.mask is not None,
-               self.along, frugal)
+               self.along, frugal, min(self.row_length, UNROLLED + 1))
         programs = loss.__dict__.get("_programs")
         if programs is None:
             programs = {}
@@ -217,9 +222,10 @@ class _Call:
             mask=self.mask is not None, ignoring=self.ignore is not None, class_factor=self.class_factor, wanted=wanted,
             along=self.along, frugal=frugal)
         try:
-            program = compile.RowProgram(loss, request)
+            program = compile.RowProgram(loss, request, self.row_length)
         except compile.RowOutput as row:  # the derivative with respect to an array parameter
-            program = compile.RowProgram(loss, request._replace(wanted=(("columns", row.name),)))
+            program = compile.RowProgram(loss, request._replace(wanted=(("columns", row.name),)),
+                                         self.row_length)
         return program
 
     def outputs(self, out):
@@ -255,7 +261,7 @@ class _Call:
         blocks = (n + block - 1) // block
         self.partials = np.empty((blocks, 2))
         self.row_sums = np.empty(blocks * self.row_length) if "columns" in dict(program.request.wanted) else None
-        theta = np.array([getattr(self.loss, name) for name in program.parameters], F)
+        theta = np.array([operator.attrgetter(name)(self.loss) for name in program.parameters], F)
         tables = tuple(self._table(name) for name in program.tables)
         size = n * self.row_length
         if size < drivers.PARALLEL_FROM and executor == "auto" and n_threads is None:
@@ -310,7 +316,7 @@ class _Call:
     def _table(self, name):
         if name == "class_weights":
             return self.class_weights.astype(self.F)
-        array = np.asarray(getattr(self.loss, name))
+        array = np.asarray(operator.attrgetter(name)(self.loss))
         if array.shape[-1] != self.row_length or (array.ndim == 2 and array.shape[0] != self.n_classes):
             raise ValueError(f"{type(self.loss).__name__}: its {name} has shape {array.shape}; y_pred has "
                              f"{self.columns} columns and there are {self.n_classes} classes")

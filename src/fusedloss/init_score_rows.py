@@ -26,7 +26,7 @@ def minimising_row(loss, y_true, sample_weight=None):
     if y.size == 0:
         raise ValueError("y_true is empty: there is nothing to minimise over")
     labels = loss.target == "label" or (loss.target == "classes" and y.ndim == 1)
-    columns = _columns(loss, y, labels)
+    columns = columns_of(loss, y, labels)
     start = np.zeros(columns)
     repeated = _repeated(loss, start, len(y))
     loss(y, repeated, sample_weight, "sum")  # checks every target and weight
@@ -63,7 +63,8 @@ def _weighed(loss, y, repeated, sample_weight, w, labels):
     return loss, w * (weights[np.where(w > 0, y, 0)] if labels else y @ weights)
 
 
-def _columns(loss, y, labels):
+def columns_of(loss, y, labels):
+    """How many columns the predictions have, as far as the loss and its targets say: labels, or rows or numbers."""
     if loss.single_score:
         return 1
     if loss.columns:

@@ -5,16 +5,22 @@ Numba is not imported here: formulas are plain Python, and the first call on arr
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import MISSING, dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from .domain import NON_NEGATIVE, REAL, Interval, Labels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy import ndarray
     from numpy.typing import ArrayLike
+
+    from .curvatures import Curvature
 
 __all__ = ["Classification", "Elementwise", "Loss", "Rowwise", "choice", "numbers", "parameter"]
 
@@ -62,18 +68,25 @@ class Loss:
     `link`         how a raw score becomes a prediction in the target's units (see `fusedloss.links`)
     `convex`       whether the value is convex in the prediction
     `smooth`       whether the gradient is continuous in the prediction
+    `strict`       whether the second derivative is positive everywhere; False: not said
+    `claims`       where the rule of `fusedloss.curvatures` says the wrong thing about a curvature of this loss: by its name
+                   what holds instead, {"constant": {"bounded": True}}, or None where the loss does not offer it
     `notes`        the traps: what peers do differently, what was dropped, what a zero Hessian means
     `peers`        the same loss elsewhere, by its name there
     """
 
     name: ClassVar[str]
     rowwise: ClassVar[bool] = False
+    by_data: ClassVar[bool] = False
+    """Whether a parameter is worked out from the targets of each call, or differs from column to column."""
     formula: ClassVar[str] = ""
     y_domain: ClassVar[Interval | Labels] = REAL
     pred_domain: ClassVar[Interval | Labels] = REAL
     link: ClassVar[str] = "identity"
     convex: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
+    strict: ClassVar[bool] = False
+    claims: ClassVar[Mapping[str, Mapping[str, bool] | None]] = MappingProxyType({})
     notes: ClassVar[str] = ""
     peers: ClassVar[tuple[str, ...]] = ()
 
@@ -172,9 +185,10 @@ class Loss:
                       executor: str = "auto") -> tuple[ndarray, ndarray]:
         """Gradient and Hessian diagonal per sample, times w and not reduced: the convention of gradient boosting.
 
-        `hessian` is "exact", "majorizer" (a positive curvature whose parabola lies above the loss, where the loss
-        has one) or, for losses of a distribution's parameters, "fisher" (the diagonal of the Fisher information, or of
-        the metric of a CRPS: never negative). `out` is the pair of arrays (grad, hess).
+        `hessian` is one of `curvatures`: "exact", the second derivative; "majorizer", whose parabola lies above the loss;
+        "fisher", its mean over targets drawn from the model (of a CRPS its metric); "gauss_newton", without the curvature of
+        the link; "bounded", at least |g|; "constant", a number that is never exceeded. `out` is the pair of arrays
+        (grad, hess).
         """
         return _run(self, "grad_and_hess", y_true, y_pred, sample_weight, mask, "none", hessian, out,
                     n_threads, executor)
@@ -208,6 +222,14 @@ class Loss:
         result *= v
         return result
 
+    @functools.cached_property
+    def curvatures(self) -> Mapping[str, Curvature]:
+        """What `hessian=` may be for this loss, and what each guarantees: is it positive, does its parabola lie above the
+        loss, is the Newton value of a leaf bounded? `fusedloss.curvatures` says what they are."""
+        from .curvatures import guarantees
+
+        return MappingProxyType(guarantees(self))
+
     # ---- constants and links ---------------------------------------------------------------------------------
 
     def init_score(self, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
@@ -221,6 +243,33 @@ class Loss:
 
         return minimising_constant(self, y_true, sample_weight)
 
+    def leaf_value(self, y_true: ArrayLike, y_pred: ArrayLike, leaf_ids: ArrayLike,
+                   sample_weight: ArrayLike | None = None) -> ndarray:
+        """For each leaf of a tree the constant that minimises the loss when it is added to the leaf's raw scores.
+
+        The d_k that minimise sum(w * l(y, y_pred + d_k)) over the samples with leaf_ids = k: weighted medians and
+        quantiles by selection, all else by a safeguarded Newton's method for all leaves at once, in O(n).
+
+        Parameters
+        ----------
+        y_true : (n,) targets. y_pred : (n,) raw scores so far. leaf_ids : (n,) integers >= 0.
+        sample_weight : (n,), not negative; 0 takes a sample out.
+
+        Returns
+        -------
+        (largest id + 1,) floats; 0 for a leaf without samples of any weight. Where a whole interval minimises the loss:
+        of losses of a quantile its middle, else the point nearest to 0. Where the loss falls for ever +-inf (logits of a
+        leaf of one class), or the step to the end of the predictions' domain. NaN where a sample is NaN. Of a loss that is
+        not convex a minimum downhill from 0.
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument and the remedy; for losses of rows of scores.
+        """
+        from .leaves import leaf_values
+
+        return leaf_values(self, y_true, y_pred, leaf_ids, sample_weight)
+
     def inverse_link(self, raw: ArrayLike) -> ndarray:
         """Raw scores -> predictions in the target's units (probabilities, means), an array like `raw`.
 
@@ -230,6 +279,92 @@ class Loss:
 
         return inverse(self, raw)
 
+    # ---- combinations ----------------------------------------------------------------------------------------
+
+    def __add__(self, other: Loss) -> Loss:
+        """The sum of two losses, compiled into one loop: `0.7 * Huber() + 0.3 * Pinball(0.9)`."""
+        if isinstance(other, (int, float)) and other == 0:  # where `sum` starts
+            return self
+        if not isinstance(other, Loss):
+            return NotImplemented
+        from .combine import Sum, made
+
+        return made(Sum, self, other)
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: float) -> Loss:
+        """The loss times a number."""
+        if isinstance(factor, bool) or (not isinstance(factor, (int, float)) and not hasattr(factor, "__float__")):
+            return NotImplemented
+        from .combine import multiple
+
+        return multiple(self, factor)
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Loss) -> Loss:
+        return self + -1.0 * other
+
+    def __neg__(self) -> Loss:
+        return -1.0 * self
+
+    def terms(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
+              reduction: str = "mean", *, mask: ArrayLike | None = None) -> dict[str, float]:
+        """What each term of a sum contributes to its value, in one pass over the arrays: {"0.7 * Huber()": ..., ...}.
+
+        The contributions add up to the value. A loss that is no sum has one term, itself.
+        """
+        from .combine import terms
+
+        return terms(self, y_true, y_pred, sample_weight, reduction, mask)
+
+    def scaled(self, by: float | ArrayLike | str) -> Loss:
+        """l(y / s, f / s): the loss of targets and predictions in units of s.
+
+        `by`: a number; an array with one for every column of (n, k) predictions, whose units differ; or "std" or "mad", the
+        standard deviation or 1.4826 times the median absolute deviation of the targets of each call (by `sample_weight`),
+        of each column its own.
+        """
+        from .combine import scaled
+
+        return scaled(self, by)
+
+    def clipped(self, limit: float) -> Loss:
+        """min(l, limit): no sample costs more than `limit` > 0; beyond it gradient and Hessian are 0."""
+        from .combine import Clipped, made
+
+        return made(Clipped, self, limit)
+
+    def smoothed(self, smoothing: float = 0.1) -> Loss:
+        """The loss of smoothed labels, y (1 - smoothing) + smoothing / (number of classes); Szegedy et al. 2016.
+
+        For losses that take probabilities as targets.
+        """
+        from .combine import Smoothed, made
+
+        return made(Smoothed, self, smoothing)
+
+    def focal(self, gamma: float = 2.0) -> Loss:
+        """(1 - e^-l)^gamma l: less weight for samples that are predicted well; Lin et al. 2017. For negative
+        log-likelihoods of classes, whose e^-l is the probability of the right one."""
+        from .combine import Focal, made
+
+        return made(Focal, self, gamma)
+
+    def weighted(self, class_weight: ArrayLike | dict[int, float] | str) -> Loss:
+        """The loss with weights for classes. Of rows of scores: with this `class_weight=`. Of one score: the loss of class 0
+        times its weight, that of class 1 times its own; an array of two or a dictionary."""
+        from .combine import weighted
+
+        return weighted(self, class_weight)
+
+    def curved(self, factor: float = 1.0, floor: float = 0.0) -> Loss:
+        """The loss with max(factor h, floor) in place of every curvature h that `hessian=` may ask for."""
+        from .combine import Curved, made
+
+        return made(Curved, self, factor, floor)
+
     # ---- words -----------------------------------------------------------------------------------------------
 
     def describe(self) -> str:
@@ -237,6 +372,95 @@ class Loss:
         from .describe import describe
 
         return describe(self)
+
+    # ---- hosts -----------------------------------------------------------------------------------------------
+
+    def scipy(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, l2: float = 0.0,
+              fit_intercept: bool = True, *, n_outputs: int | None = None) -> Any:
+        """The loss of a linear model as an objective of `scipy.optimize.minimize`: `minimize(o, o.x0(), jac=True)`.
+
+        `o(theta)` is (value, gradient), a float and a float64 array like theta; the value is
+        sum(w*l) / sum(w) + l2/2 * (sum of the squared coefficients, without the intercept). `o.x0()` has coefficients 0
+        and the intercept at `init_score`; `o.hessp(theta, v)` is the Hessian times v, for the methods that take `hessp=`.
+
+        Parameters
+        ----------
+        X : array (n, d) or SciPy matrix in CSR format, float32 or float64; the scores are computed in its dtype.
+        y : array (n,), or what the loss takes as targets of n predictions.
+        sample_weight : array (n,), not negative.
+        l2 : not negative.
+        fit_intercept : the intercept is the last element of theta, (d + 1,). Of row losses theta is the matrix
+            (d + 1, C) in C order, the intercepts its last row.
+        n_outputs : C of a row loss, where more than the largest label plus one, or not known from the loss and y.
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what was found, and the remedy; about values in y and
+            sample_weight, which are called y_true and sample_weight then, at the first call.
+        """
+        from .hosts.scipy import ScipyObjective
+
+        return ScipyObjective(self, X, y, sample_weight, l2, fit_intercept, n_outputs)
+
+    def sklearn_scorer(self, response_method: str | None = None) -> Any:
+        """Minus the mean loss as a scorer: for `scoring=` of `cross_val_score`, `GridSearchCV` and their like.
+
+        `scorer(estimator, X, y, sample_weight=None)` is a float, and greater is better. `response_method`:
+
+        "predict_proba"      the default where raw scores stand for probabilities: the link is undone, or the loss on
+                             probabilities is taken where it has one (`from_logits=False`). Nothing is clipped.
+        "decision_function"  raw scores as they are, if the estimator's are on this loss's scale; the default for margins
+                             (hinge) and wherever probabilities do not determine the scores
+        "predict"            predictions in the target's units; the default of regression. A log link is undone.
+
+        Class labels may be anything: they become positions in `estimator.classes_`, and so do the keys of the loss's
+        `class_weight`. Of two classes the second is the positive one.
+
+        Raises
+        ------
+        ValueError : no estimator gives what the loss takes (a distribution's parameters, rows of probabilities as
+            targets), or the response method does not. When called, what `SklearnScorer.__call__` says.
+        """
+        from .hosts.sklearn import SklearnScorer
+
+        return SklearnScorer(self, response_method)
+
+    def torch(self, reduction: str = "mean") -> Any:
+        """The loss as a `torch.nn.Module`: `module(input, target, weight=None)`, in torch's order of arguments.
+
+        Parameters
+        ----------
+        reduction : "mean" = sum(w*l) / sum(w), "sum" = sum(w*l), "none" = w*l per sample (per row, of row losses).
+
+        `input` holds the predictions, `target` what the loss takes as targets (labels in any integer dtype), `weight` one
+        weight per sample, unlike torch's (weights of classes are the loss's `class_weight`). All are dense tensors on the
+        CPU, read without a copy; input float16, float32 or float64, not bfloat16. The result has the dtype of input.
+        The gradient, with respect to input alone, is computed in the forward pass, where input requires it.
+
+        Raises
+        ------
+        ImportError : without PyTorch. When called, TypeError or ValueError: another device, dtype or layout; a target
+            or weight that requires grad; what the loss raises. RuntimeError: a second derivative.
+        """
+        from .hosts.torch import TorchLoss
+
+        return TorchLoss(self, reduction)
+
+    def jax(self) -> Any:
+        """The mean loss as a function for JAX: `f(y_true, y_pred, sample_weight=None)`, a scalar of y_pred's dtype.
+
+        Under `jit`, `grad`, `value_and_grad` and `vmap` it gives the right numbers by calling back to the host, which
+        costs what a callback costs: it is there to use a loss, not to be fast. y_pred is float16, float32 or float64;
+        JAX makes 64 bits 32 unless `jax_enable_x64` is set.
+
+        Raises
+        ------
+        ImportError : without JAX. When called, ValueError: y_true or sample_weight is differentiated. What the loss
+            raises about values comes as JAX's runtime error, with the message in it.
+        """
+        from .hosts.jax import JaxLoss
+
+        return JaxLoss(self)
 
 
 class Elementwise(Loss):
@@ -251,9 +475,25 @@ class Elementwise(Loss):
     ...         return (f - y) / (1 + ((f - y) / self.c) ** 2)
 
     `value(self, y, f)`, `gradient(self, y, f)` and `hessian(self, y, f)` are plain Python on one sample; mathematical
-    functions come from `fusedloss.vecmath`. Optional: `majorizer(self, y, f)`, `gradient_<parameter>(self, y, f)`,
-    `optimum(self, mean)` (the minimising raw score, given the weighted mean of the targets).
+    functions come from `fusedloss.vecmath`. Optional: `majorizer(self, y, f)`, `fisher_diagonal(self, y, f)`,
+    `gauss_newton(self, y, f)` (of a loss that is not convex), `largest_curvature(self, y, f)` (the same for all f),
+    `gradient_<parameter>(self, y, f)`, `optimum(self, mean)` (the minimising raw score, given the weighted mean of the
+    targets).
     """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "gradient") and hasattr(cls, "hessian"):
+            cls.bounded_curvature = _bounded(cls.gradient, cls.hessian)
+
+
+def _bounded(gradient, hessian):
+    """The formula behind hessian="bounded": like any formula it can read no formula from `self`, so it encloses them."""
+
+    def bounded_curvature(self, y, f):
+        return max(hessian(self, y, f), abs(gradient(self, y, f)))
+
+    return bounded_curvature
 
 
 class Rowwise(Loss):
@@ -280,6 +520,7 @@ class Rowwise(Loss):
     4.0
 
     Optional: `majorizer(self, y, f)`, a row; `hessian_times(self, y, f, v)`, the Hessian times a row v;
+    `fisher_diagonal(self, y, f)`, `gauss_newton(self, y, f)` and `largest_curvature(self, y, f)`, rows;
     `natural_gradient(self, y, f)`, a row; `gradient_<parameter>(self, y, f)`, a number, or a row for a parameter that
     is an array.
 
@@ -295,6 +536,12 @@ class Rowwise(Loss):
     single_score: ClassVar[bool] = False
     """Whether a prediction is one number although there are classes: `y_pred` is (n,), and rows are as long as the loss's
     array parameters."""
+
+    def bounded_curvature(self, y, f):
+        """The formula behind hessian="bounded"."""
+        from .rowmath import maximum
+
+        return maximum(self.hessian(y, f), abs(self.gradient(y, f)))
 
     def n_classes(self, columns: int) -> int:
         """How many classes there are when `y_pred` has so many columns: labels lie below."""

@@ -95,6 +95,9 @@ class WeightedMultiMargin(MultiMargin):
     def hessian(self, y, f):
         return self.factor(y) * MultiMargin.hessian(self, y, f)
 
+    def largest_curvature(self, y, f):
+        return self.factor(y) * MultiMargin.largest_curvature(self, y, f)
+
     def hessian_times(self, y, f, v):
         return self.factor(y) * MultiMargin.hessian_times(self, y, f, v)
 

@@ -20,7 +20,7 @@ import numpy as np
 from . import vecmath
 
 __all__ = [
-    "at", "cumulative", "first_largest", "index", "largest", "maximum", "minimum", "onehot", "paired_total",
+    "at", "beside_largest", "cumulative", "first_largest", "index", "largest", "maximum", "minimum", "onehot", "paired_total",
     "ranks", "reverse_cumulative", "row_of", "size", "smallest", "softmax", "sort", "stack", "total",
     *vecmath.__all__,
 ]
@@ -197,6 +197,12 @@ def stack(*numbers):
     return np.array(numbers, dtype=np.result_type(*numbers) if plain else object)
 
 
+@_on_rows
+def beside_largest(z):
+    """The sum of e^(z - max) over the row, without the largest element itself, which would add exactly 1."""
+    return total(where(index(z) == first_largest(z), 0.0, exp_neg(largest(z) - z)))  # noqa: F821
+
+
 def softmax(z):
     """The distribution that a row of logits stands for, accurate where one class has nearly all of it.
 
@@ -212,7 +218,7 @@ def softmax(z):
     m = largest(z)
     e = exp_neg(m - z)  # noqa: F821
     leads = index(z) == top
-    rest = total(where(leads, 0.0, e))  # noqa: F821
+    rest = beside_largest(z)
     inverse = 1.0 / (1.0 + rest)
     log_rest = log1p(rest)  # noqa: F821
     return SimpleNamespace(

@@ -7,15 +7,18 @@ it can be known: a reduction over the row is known one pass over the row later t
 
 from __future__ import annotations
 
+import functools
 import operator
 import types
 from math import inf, nan
 
 import numpy as np
 
+from . import rowmath
+from .loss import Loss
 from .rowmath import Symbolic
 
-REDUCTIONS = ("total", "largest", "smallest", "first_largest", "any")
+REDUCTIONS = ("total", "largest", "smallest", "first_largest", "beside_largest", "any")
 WHOLE_ROW = ("cumulative", "reverse_cumulative", "sort", "ranks", "pairs")
 LEAVES = ("f", "y", "v", "index", "table", "matrix_row")
 CHEAP = ("add", "sub", "mul", "neg", "abs", "where", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "cast",
@@ -77,7 +80,7 @@ class Graph:
         self.loss, self.tables, self.parameters = loss, [], []
         self.fixed = tuple(loss.columns)
         self.label = self.leaf("label", row=False, type="int") if label else None
-        self.self = _Self(self)
+        self.self = _Self(self, loss)
 
     # ---- making nodes ------------------------------------------------------------------------------------------
 
@@ -122,6 +125,8 @@ class Graph:
 
     def apply(self, op, *args):
         """An operation on numbers or rows, element by element."""
+        if any(isinstance(a, Node) and a.op == "stack" for a in args):
+            return self._apply_to_columns(op, args)
         type = "F"
         if op in ("and", "or", "not"):
             args, type = [self._as_bool(self.node(a)) for a in args], "bool"
@@ -152,6 +157,13 @@ class Graph:
                 return self.node(plain)
         return self._node(op, tuple(args), any(a.row for a in args), type, max(a.level for a in args))
 
+    def _apply_to_columns(self, op, args):
+        """The same where a row is given by its columns."""
+        split = [list(a) if isinstance(a, Node) and a.row else None for a in args]
+        columns = range(next(len(x) for x in split if x is not None))
+        return self.call("stack", [self.apply(op, *[a if x is None else x[k] for a, x in zip(args, split, strict=True)])
+                                   for k in columns])
+
     def _as_bool(self, x):
         return x if x.type == "bool" else self.apply("ne", x, 0)
 
@@ -161,6 +173,9 @@ class Graph:
             return self._reduced(name, self.cast(args[0]))
         if name == "first_largest":
             return self._reduced(name, self.cast(args[0]), "int")
+        if name == "beside_largest":
+            x = self.cast(args[0])
+            return self._reduced(name, x) if self.frugal else rowmath.beside_largest.__wrapped__(x)
         if name in ("cumulative", "reverse_cumulative", "sort", "ranks"):
             x = self.cast(args[0])
             return self._node(name, (x,), True, "int" if name == "ranks" else "F", x.level + 1)
@@ -269,25 +284,28 @@ class Graph:
 
 
 class _Self:
-    """The `self` that formulas see while they are traced: numbers are symbols, arrays rows, all else itself."""
+    """The `self` that formulas see while they are traced: numbers are symbols, arrays rows, a part of a combination another
+    such `self`, all else itself. `path` leads from the whole to the part."""
 
-    def __init__(self, graph):
-        self.__dict__["_graph"] = graph
+    def __init__(self, graph, loss, path=""):
+        self.__dict__.update(_graph=graph, _loss=loss, _path=path)
 
     def __getattr__(self, name):
-        graph = self._graph
-        value = getattr(type(graph.loss), name, None)
+        graph, loss, path = self._graph, self._loss, self._path + name
+        value = getattr(type(loss), name, None)
         if isinstance(value, types.FunctionType):
             return types.MethodType(value, self)
-        if name == "class_weights" and graph.loss.class_weight is not None:
-            return graph.table(name)
-        value = getattr(graph.loss, name)
+        if name == "class_weights" and loss.class_weight is not None:
+            return graph.table(path)
+        value = getattr(loss, name)
+        if isinstance(value, Loss):
+            return _Self(graph, value, path + ".")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if name not in graph.parameters:
-                graph.parameters.append(name)
-            return graph.leaf("parameter", name, row=False)
+            if path not in graph.parameters:
+                graph.parameters.append(path)
+            return graph.leaf("parameter", path, row=False)
         if isinstance(value, np.ndarray):
-            return graph.table(name, "table" if value.ndim == 1 else "matrix")
+            return graph.table(path, "table" if value.ndim == 1 else "matrix")
         return value
 
 
@@ -302,11 +320,9 @@ def traced(loss, label, wanted, weighted, class_factor, frugal=False):
     graph = Graph(loss, label, frugal)
     f = graph.leaf("f", row=not loss.single_score)
     y = graph.label if label else graph.leaf("y", row=loss.target != "number")
-    unknown = graph.apply("ne", f, f)
     of_targets = not label and "prediction" not in wanted.values()
-    if of_targets and not loss.unknown_targets:
-        unknown = graph.apply("or", unknown, graph.apply("ne", y, y))
-    unknown = graph.any(unknown)
+    known = [*(graph.columns(f) if graph.fixed else [f]), *([y] if of_targets and not loss.unknown_targets else [])]
+    unknown = graph.any(functools.reduce(operator.or_, [x != x for x in known]))
     roots = {}
     bad_y = _outside(graph, y, loss.y_domain) if of_targets else None
     bad_f = _outside(graph, f, loss.pred_domain)

@@ -1,13 +1,15 @@
 """The loops of row losses: a formula's graph written out as loops over tiles of rows, or along each row.
 
-Both ways work on vectors of LANES numbers. "tiles", for few columns: the vector runs across LANES rows, which are
-transposed into a tile, and a loop goes over the columns. "along", for many: the vector runs along one row. A sum over the
-row is column by column in the first, in LANES partial sums in the second; which one runs depends on the number of columns
-alone, so the bits do not depend on threads, layout or chunks.
+All work on vectors of LANES numbers. "tiles", for few columns: the vector runs across LANES rows, which are transposed into
+a tile, and a loop goes over the columns; of at most UNROLLED columns there is no such loop, the text has every column, and
+what is known of a row stays in registers. "along", for many: the vector runs along one row. A sum over the row is column by
+column in the first, in LANES partial sums in the second; which one runs depends on the number of columns alone, so the bits
+do not depend on threads, layout or chunks.
 
 The graph needs one pass over the row per level (see `trace`): largest, then the sum of exponentials, then the gradient.
 What costs more than a few additions and is needed by a later pass is kept in a buffer of the tile or row; the rest is
-computed again. `Writer` writes the text of the kernel; the functions below it are what the text calls.
+computed again ("frugal": all of it, and a softmax is one pass). `Writer` writes the text of the kernel; the functions below
+it are what the text calls.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from ..trace import CHEAP, LEAVES, REDUCTIONS, WHOLE_ROW
 
 BLOCK, ELEMENTS, LANES = 4096, 1 << 16, 64
 
-FEW = 8
-"""Columns up to which an element at the label is chosen by a select for every column instead of read by its place."""
+UNROLLED, UNROLLED_WORK = 8, 64
+"""Columns, and expensive operations on a row times columns, up to which a row is computed in one piece."""
 
 ARGUMENTS = ("theta", "tables", "y", "f", "v_in", "w", "mask", "ignore", "scale", "partials", "row_sums", "v", "g", "h",
              "n", "columns", "n_classes", "unit", "block", "first", "last", "step")
@@ -43,12 +45,13 @@ def block_of(columns):
 class Writer:
     """Writes the kernel of one graph."""
 
-    def __init__(self, graph, roots, along, weighted, masked, ignoring, frugal):
+    def __init__(self, graph, roots, columns, along, weighted, masked, ignoring, frugal):
         self.graph, self.roots, self.along, self.frugal = graph, roots, along, frugal
         self.weighted, self.masked, self.ignoring = weighted, masked, ignoring
         self.constants, self.lines, self.depth, self.suffix = {}, [], 1, ""
         self.kept = set()    # row nodes with a buffer
         self._plan()
+        self.unrolled = columns if self._unrolls(columns) else 0
 
     # ---- what is computed when ---------------------------------------------------------------------------------
 
@@ -89,7 +92,7 @@ class Writer:
             return
         if node.op in REDUCTIONS:
             x = node.args[0]
-            if node.op == "first_largest":
+            if node.op in ("first_largest", "beside_largest"):
                 self._want_scalar(self.graph.call("largest", (x,)))
             self.row_wanted[node.level - 1].add(x)
             self._visit(x, node.level - 1)
@@ -141,6 +144,13 @@ class Writer:
         for a in node.args:
             if hasattr(a, "op"):
                 self._scalars_of(a)
+
+    def _unrolls(self, columns):
+        """Whether all columns of a row are computed side by side: few of them, and not too much text."""
+        rows = {x for node in self._all() for x in _below(node) if x.row and x.op not in LEAVES}
+        dear = sum(x.op not in CHEAP for x in rows)
+        return (not self.along and columns <= UNROLLED and not any(x.op in WHOLE_ROW for x in rows)
+                and dear * columns <= UNROLLED_WORK)
 
     # ---- text --------------------------------------------------------------------------------------------------
 
@@ -196,7 +206,7 @@ class Writer:
 
     def source(self):
         self.slots = {"F": {}, "I": {}}
-        self.line("C = uint64(columns)")
+        self.line(f"C = uint64({self.unrolled or 'columns'})")
         self.line("n_ = uint64(n)")
         self.line("size_ = F(columns)")
         self.line("unit_ = I(unit)")
@@ -309,6 +319,11 @@ class Writer:
             elif node.op == "first_largest":
                 largest = slot_of(self.graph.call("largest", node.args))
                 self.line(f"{new} = where(({x} > {largest}){also}, {index}, {place})")
+            elif node.op == "beside_largest":
+                largest = slot_of(self.graph.call("largest", node.args))
+                self.line(f"{new} = one_more({place}, {largest}, {x})")
+                if inside:
+                    self.line(f"{new} = where({inside}, {new}, {place})")
             else:
                 sign = ">" if node.op == "largest" else "<"
                 self.line(f"{new} = where(({x} {sign} {place}){also}, {x}, {place})")
@@ -321,6 +336,10 @@ class Writer:
 
     def _table(self, node):
         return f"tables[{self.graph.tables.index(node.args[0])}]"
+
+    def _rows_of(self, node):
+        """The name of the tile that holds a matrix's rows for the labels."""
+        return f"matrix{self.graph.tables.index(node.args[0])}"
 
     def _passes(self, level):
         """(reductions, whole outputs, what is kept) of a pass over the row."""
@@ -342,24 +361,146 @@ class Writer:
     def _tiles(self):
         """LANES rows at a time, transposed: number (k, j) of a tile stands at k * LANES + j. Rows that are missing at the
         end of the data are computed from what the tile held before, and not written."""
-        read = {leaf.op for node in self._all() for leaf in _below(node) if leaf.op in ("f", "y", "v") and leaf.row}
+        leaves = {leaf for node in self._all() for leaf in _below(node) if leaf.row}
+        read = {leaf.op for leaf in leaves if leaf.op in ("f", "y", "v")}
         read |= {x.args[0] for x in self.scalars if x.op == "column"}
-        for name in sorted(read):
-            self.line(f"{name}_tile = np.zeros(C * L, F)")
+        matrices = sorted((leaf for leaf in leaves if leaf.op == "matrix_row"), key=lambda x: x.number)
+        for name in (*sorted(read), *map(self._rows_of, matrices)):
+            self.line(f"{name}_tile = {self._tile(name, 'np.zeros')}")
         for name, node in self.roots.items():
             if node.row:
-                self.line(f"{name}_ = np.empty(C * L, F)")
-        self._buffers("C * L")
+                self.line(f"{name}_ = {self._tile(name + '_', 'np.empty')}")
+        if not self.unrolled:
+            self._buffers("C * L")
         stored = set(self._stored())
         self._block_of_strips()
         for name in sorted(read):
             self.line(f"load_{name}({'v_in' if name == 'v' else name}, start, m, C, n_, {name}_tile)")
+        for node in matrices:
+            self.line("for j in range(L):")
+            self.line(f"    at = uint64({self.slot('I', 'label')}) * C")
+            self.line("    for k in range(C):")
+            self.line(f"        {self._rows_of(node)}_tile[k * L + j] = {self._table(node)}[at + k]")
         for name in ("f", "y", "v"):
             if name not in read and any(x.op == name and not x.row for x in self.scalars):
                 source = {"f": "f[start + j]", "y": "F(y[start + j])", "v": "v_in[start + j]"}[name]
                 self.line("for j in range(m):")
                 self.line(f"    {self.slot('F', name)} = {source}")
+        if self.unrolled:
+            self._unrolled_strip()
+        else:
+            self._passes_over_tiles(stored)
+        for name, node in self.roots.items():
+            if node.row and name in ("g", "h"):
+                self.line(f"store({name}, start, m, C, n_, {name}_)")
+                if f"{name}_at_label" in self.roots and not self.unrolled:
+                    # into memory, not the tile: a vector read over a number just written would wait for it
+                    at_label = f"uint64({self.slot('I', 'label')}), C, n_, {self.slot('F', name + '_at_label')}"
+                    self.line("for j in range(m):")
+                    self.line(f"    put({name}, start + j, {at_label})")
+            elif name == "columns":
+                self.line("for k in range(C):")
+                self.line("    for j in range(m):")
+                self.line("        row_sums[uint64(b) * C + k] += columns_[k * L + j]")
+        self._end_of_strip()
 
+    def _tile(self, name, make):
+        """The text that makes a tile: of few columns it is a part of the scratch memory."""
+        if not self.unrolled:
+            return f"{make}(C * L, F)"
+        first, *_ = [self.slot_start("F", (name, k)) for k in range(self.unrolled)]
+        return f"S[{first}:{first + self.unrolled * LANES}]"
+
+    def _unrolled_strip(self):
+        """One loop over the rows of a strip, with all columns of a row in registers."""
+        C, shared, accumulators, outputs, writes = self.unrolled, {}, {}, {}, []
+        columns = [_Names(shared) for _ in range(C)]
+        # of a single score there may be more classes than columns
+        by_place = [x for x in self.scalars if x.op == "pick" and self.graph.loss.single_score]
+        for node in by_place:
+            self._pick(node, self.slot(node.type, node))
+
+        def load_scalar(node):
+            if node.op == "label":
+                return self.slot("I", "label")
+            if node.op in ("weight", "f", "y", "v"):
+                return self.slot("F", node.op)
+            if node.op == "column":
+                return self.slot("F", node.args)
+            if node.op == "pick":
+                return self.slot(node.type, node) if node in by_place else self._chosen(node, columns, load_at)
+            return None
+
+        def load_at(k):
+            def load(node):
+                if not node.row:
+                    return load_scalar(node)
+                if node.op in ("f", "y", "v"):
+                    return self.slot("F", (node.op, k))
+                if node.op == "matrix_row":
+                    return self.slot("F", (self._rows_of(node), k))
+                if node.op == "index":
+                    return f"I({k})"
+                if node.op == "table":
+                    return f"{self._table(node)}[{k}]"
+                if node.op == "spread":
+                    return self.expression(node.args[0], shared, load)
+                return None
+            return load
+
+        self.line("for k in range(C):")
+        self.depth += 1
+        for name in ("g", "h"):
+            if name in self.roots and self.roots[name].row:
+                self.line(f"prefetch({name}, start, k, C, n_, True)")
+        self.line("prefetch(f, end, k, C, n_, False)")
+        self.depth -= 1
+        self.line("for j in range(L):")
+        self.depth += 1
+        for level in range(self.levels):
+            for node in self._stage(level):
+                self.expression(node, shared, load_scalar)
+            for name, node in self.roots.items():
+                if node.op == "stack" and node.level == level:
+                    outputs[name] = [self.expression(a, shared, load_scalar) for a in node.args]
+            reductions, rows, _ = self._passes(level)
+            accumulators = {node: self._start_of(node) for node in reductions}
+            for k, known in enumerate(columns):
+                self.suffix = f"_{k}"
+                for name, node in rows:
+                    outputs.setdefault(name, []).append(self.expression(node, known, load_at(k)))
+                after = self._accumulated(reductions, known, load_at(k), f"I({k})", accumulators.get, places=lambda x: x)
+                accumulators.update(after)
+            self.suffix = ""
+            shared.update({node: f"({x} != I(0))" if node.type == "bool" else x for node, x in accumulators.items()})
+        at_label = {}
+        for name, node in self.roots.items():
+            if not node.row:
+                text = self.expression(node, shared, load_scalar)
+                if name.endswith("_at_label"):
+                    at_label[name[0]] = text
+                else:
+                    writes.append((self.slot(node.type, name), text if node.type == "F" else f"where({text}, I(1), I(0))"))
+        for name, texts in outputs.items():
+            for k, text in enumerate(texts):
+                if name in at_label:
+                    text = f"where({self.slot('I', 'label')} == I({k}), {at_label[name]}, {text})"
+                writes.append((self.slot("F", (name + "_", k)), text))
+        self._write(writes)
+        self.depth -= 1
+
+    def _chosen(self, node, columns, load_at):
+        """The text for the element at the label of a row that is in registers."""
+        text = None
+        for k, known in enumerate(columns):
+            self.suffix = f"_{k}"
+            x = self.expression(node.args[0], known, load_at(k))
+            text = x if text is None else f"where({self.slot('I', 'label')} == I({k}), {x}, {text})"
+        self.suffix = ""
+        return text
+
+    def _passes_over_tiles(self, stored):
+        """A loop over the columns for every level; what a level gives the next ones is stored."""
         def stored_slot(node):
             return self.slot(node.type, node)
 
@@ -404,16 +545,6 @@ class Writer:
                 self._tile_pass(reductions, outputs, stores, stored, stored_slot, load_stored, load_scalar)
             for node in self.whole[self.level]:
                 self._tile_whole(node, stored, load_stored, load_scalar)
-        for name, node in self.roots.items():
-            if node.row and name in ("g", "h"):
-                before, after = self._put(name) if f"{name}_at_label" in self.roots else ([], [])
-                for text in (*before, f"store({name}, start, m, C, n_, {name}_)", *after):
-                    self.line(text)
-            elif name == "columns":
-                self.line("for k in range(C):")
-                self.line("    for j in range(m):")
-                self.line("        row_sums[uint64(b) * C + k] += columns_[k * L + j]")
-        self._end_of_strip()
 
     def _all(self):
         return [*self.roots.values(), *self.scalars, *self.kept]
@@ -473,7 +604,7 @@ class Writer:
 
     def _pick(self, node, place):
         """Element number `label` of a row, in a loop of its own: reading where the data say keeps a loop from being
-        vectorised. Of few columns it is chosen instead."""
+        vectorised."""
         x, label = node.args[0], self.slot("I", "label")
         if x.op in ("table", "matrix_row"):
             self.line("for j in range(L):")
@@ -481,29 +612,8 @@ class Writer:
             self.line(f"    {place} = {self._table(x)}[{at}" + (f" * C + {at}]" if x.op == "matrix_row" else "]"))
             return
         tile = f"{x.op}_tile" if x.op in LEAVES else f"r{x.number}"
-        self.line(f"if C <= uint64({FEW}):")
-        self.line("    for k in range(C):")
-        self.line("        kk = I(k)")
-        self.line("        at = k * L")
-        self.line("        for j in range(L):")
-        self.line(f"            {place} = where({label} == kk, {tile}[at + j], {place})")
-        self.line("else:")
-        self.line("    for j in range(L):")
-        self.line(f"        {place} = {tile}[uint64({label}) * L + j]")
-
-    def _put(self, name):
-        """Write the label's own element of an output. Of few columns it is chosen in the tile, before `_store`; else it goes
-        into memory afterwards: a vector read over a number just written into the tile would wait for it."""
-        label, value = self.slot("I", "label"), self.slot("F", f"{name}_at_label")
-        return ([f"if C <= uint64({FEW}):",
-                 "    for k in range(C):",
-                 "        kk = I(k)",
-                 "        at = k * L",
-                 "        for j in range(L):",
-                 f"            {name}_[at + j] = where({label} == kk, {value}, {name}_[at + j])"],
-                [f"if C > uint64({FEW}):",
-                 "    for j in range(m):",
-                 f"        put({name}, start + j, uint64({label}), C, n_, {value})"])
+        self.line("for j in range(L):")
+        self.line(f"    {place} = {tile}[uint64({label}) * L + j]")
 
     def _prefetch(self, k):
         """In the first pass the memory of the outputs, in the one with most to compute the rows that come next."""
@@ -542,7 +652,7 @@ class Writer:
                 if node.op == "table":
                     return f"{self._table(node)}[k{suffix}]"
                 if node.op == "matrix_row":
-                    return f"{self._table(node)}[uint64({self.slot('I', 'label')}) * C + k{suffix}]"
+                    return f"{self._rows_of(node)}_tile[at{suffix} + j]"
                 if node in self.kept and (node.level < self.level or node.op in WHOLE_ROW):
                     return f"r{node.number}[at{suffix} + j]"
                 if node.op == "spread":
@@ -710,11 +820,12 @@ class Writer:
             self.line(f"    {'columns_[t + j]' if name == 'columns' else f'{name}[at + j]'} = {self.slot('F', f'{name}_')}")
         self.line("t += L")
         self.depth -= 1
-        for node in sorted(reductions, key=lambda x: x.op != "first_largest"):
+        before_largest = ("beside_largest", "first_largest")
+        for node in sorted(reductions, key=lambda x: (*before_largest, x.op).index(x.op)):
             begin, name = self.slot_start(node.type, node), f"x{node.number}"
-            if node.op == "first_largest":
+            if node.op in before_largest:
                 at = self.slot_start("F", self.graph.call("largest", node.args))
-                self.line(f"{name} = fold_first_largest(S, {at}, N, {begin})")
+                self.line(f"{name} = fold_{node.op}(S, {at}, {'N' if node.type == 'int' else 'S'}, {begin})")
             else:
                 array = "S" if node.type == "F" else "N"
                 self.line(f"{name} = fold_{node.op}({array}, {begin})" + (" != I(0)" if node.type == "bool" else ""))
@@ -780,6 +891,26 @@ class Writer:
             self.line(f"    {out}[uint64(order[k])] = I(k)")
 
 
+class _Names(dict):
+    """The names of what is known of one column, and, shared with the other columns, of the row."""
+
+    def __init__(self, shared):
+        super().__init__()
+        self.shared = shared
+
+    def __contains__(self, node):
+        return super().__contains__(node) if node.row else node in self.shared
+
+    def __getitem__(self, node):
+        return super().__getitem__(node) if node.row else self.shared[node]
+
+    def __setitem__(self, node, name):
+        if node.row:
+            super().__setitem__(node, name)
+        else:
+            self.shared[node] = name
+
+
 def _below(node):
     """The node and all that it is made of."""
     found, todo = set(), [node]
@@ -807,45 +938,29 @@ def parallel(leaf):
 # ---- what the text calls -----------------------------------------------------------------------------------------
 
 
-def helpers(register, F, where, layouts, dtypes):
-    """The functions that the text of a kernel calls. `layouts` and `dtypes`: of predictions and of targets."""
+def helpers(register, F, functions, layouts, dtypes):
+    """The functions that the text of a kernel calls. `functions`: vecmath for `F`; `layouts` and `dtypes`: of predictions
+    and of targets."""
     from . import transpose
 
-    @register
-    def fold_total(S, at):
-        half = LANES // 2
-        while half > 0:
-            for j in range(at, at + half):
-                S[j] += S[j + half]
-            half //= 2
-        return S[at]
+    where, exp_neg, ONE = functions.where, functions.exp_neg, F(1.0)
 
-    @register
-    def fold_largest(S, at):
-        half = LANES // 2
-        while half > 0:
-            for j in range(at, at + half):
-                S[j] = where(S[j + half] > S[j], S[j + half], S[j])
-            half //= 2
-        return S[at]
+    def folding(combine):
+        combine = register(combine)
 
-    @register
-    def fold_smallest(S, at):
-        half = LANES // 2
-        while half > 0:
-            for j in range(at, at + half):
-                S[j] = where(S[j + half] < S[j], S[j + half], S[j])
-            half //= 2
-        return S[at]
+        def fold(S, at):
+            half = LANES // 2
+            while half > 0:
+                for j in range(at, at + half):
+                    S[j] = combine(S[j], S[j + half])
+                half //= 2
+            return S[at]
 
-    @register
-    def fold_any(N, at):
-        half = LANES // 2
-        while half > 0:
-            for j in range(at, at + half):
-                N[j] |= N[j + half]
-            half //= 2
-        return N[at]
+        return register(fold)
+
+    fold_total, fold_any = folding(lambda a, b: a + b), folding(lambda a, b: a | b)
+    fold_largest = folding(lambda a, b: where(b > a, b, a))
+    fold_smallest = folding(lambda a, b: where(b < a, b, a))
 
     @register
     def fold_first_largest(S, at, N, place):
@@ -860,6 +975,23 @@ def helpers(register, F, where, layouts, dtypes):
                 N[place + j] = where(better, after, k)
             half //= 2
         return N[place]
+
+    @register
+    def one_more(rest, largest, x):
+        """The sum beside the largest element so far, after one more: an online log-sum-exp with one exponential."""
+        e = where(x == largest, ONE, exp_neg(abs(x - largest)))
+        return where(x > largest, (rest + ONE) * e, rest + e)
+
+    @register
+    def fold_beside_largest(S, at, R, rest):
+        """Every lane's sum, as seen from the largest element of all, which is left out once."""
+        m, lane = S[at], 0
+        for j in range(1, LANES):
+            if S[at + j] > m:
+                m, lane = S[at + j], j
+        for j in range(LANES):
+            R[rest + j] = where(j == lane, R[rest + j], (R[rest + j] + ONE) * exp_neg(m - S[at + j]))
+        return fold_total(R, rest)
 
     @register
     def order_of(keys, first, stride, n, order, scratch):
@@ -894,7 +1026,8 @@ def helpers(register, F, where, layouts, dtypes):
         load_y = transpose.converting_loader(register, F, LANES, layouts[1])
     return {
         "fold_total": fold_total, "fold_largest": fold_largest, "fold_smallest": fold_smallest, "fold_any": fold_any,
-        "fold_first_largest": fold_first_largest, "order_of": order_of, "load_f": load_f, "load_y": load_y,
+        "fold_first_largest": fold_first_largest, "fold_beside_largest": fold_beside_largest, "one_more": one_more,
+        "order_of": order_of, "load_f": load_f, "load_y": load_y,
         "load_v": load_f, "store": store, "L": uint64(LANES),
         "put": transpose.putter(register, layouts[0]), "prefetch": transpose.prefetcher(register, F, LANES, layouts[0]),
     }

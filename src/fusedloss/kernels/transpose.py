@@ -27,7 +27,7 @@ def loaders(register, F, lanes, layout):
     loads = {width: register(_mover(F, width, False, register)) for width in widths}
     stores = {width: register(_mover(F, width, True, register)) for width in widths}
 
-    def moving(movers, one):
+    def moving(movers, one, pairs):
         last = movers[widest]
         two, three = movers[2], movers.get(3, last)
         span = uint64(widest)
@@ -36,7 +36,10 @@ def loaders(register, F, lanes, layout):
         def move(a, start, m, C, n, tile):
             base = start * C
             full = uint64(0)
-            if uint64(1) < C:
+            if uint64(2) == C and m == pitch:
+                pairs(a, base, tile)
+                full = m
+            elif uint64(1) < C:
                 full = m // height * height
                 r = uint64(0)
                 while r < full:
@@ -64,7 +67,16 @@ def loaders(register, F, lanes, layout):
     def store_one(a, i, tile, j):
         a[i] = tile[j]
 
-    return moving(loads, register(load_one)), moving(stores, register(store_one))
+    def load_pairs(a, i, tile):  # two columns lie interleaved, which LLVM has vectors for
+        for j in range(lanes):
+            tile[j], tile[lanes + j] = a[i + uint64(2 * j)], a[i + uint64(2 * j + 1)]
+
+    def store_pairs(a, i, tile):
+        for j in range(lanes):
+            a[i + uint64(2 * j)], a[i + uint64(2 * j + 1)] = tile[j], tile[lanes + j]
+
+    return (moving(loads, register(load_one), register(load_pairs)),
+            moving(stores, register(store_one), register(store_pairs)))
 
 
 def _columns(register, F, pitch):

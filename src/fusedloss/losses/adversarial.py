@@ -7,6 +7,7 @@ samples are constants for the generator, so there rows with y = 1 cost 0 and hav
 
 from math import inf
 
+from ..curvatures import BOUNDED_GRADIENT, CONSTANT_HESSIAN
 from ..domain import BINARY
 from ..loss import Elementwise, choice
 from ..vecmath import log, sigmoid, softplus, where
@@ -50,6 +51,14 @@ class GANMinimax(_Adversarial):
     def convex(self):
         return self.discriminator
 
+    @property
+    def strict(self):
+        return self.discriminator
+
+    @property
+    def claims(self):
+        return BOUNDED_GRADIENT if self.discriminator else BOUNDED_GRADIENT | {"fisher": None}
+
     def value(self, y, f):
         loss = softplus(where(y == 1, -f, f))
         return loss if self.discriminator else where(y == 1, 0.0, -loss)
@@ -61,6 +70,12 @@ class GANMinimax(_Adversarial):
     def hessian(self, y, f):
         curvature = sigmoid(f) * sigmoid(-f)
         return curvature if self.discriminator else where(y == 1, 0.0, -curvature)
+
+    def fisher_diagonal(self, y, f):
+        return sigmoid(f) * sigmoid(-f)
+
+    def largest_curvature(self, y, f):
+        return 0.25
 
     def optimum(self, mean):
         return log(mean) - log(1 - mean) if self.discriminator else _towards_real(mean)
@@ -80,6 +95,14 @@ class GANNonSaturating(_Adversarial):
     peers = ("torch.nn.BCEWithLogitsLoss (generator: with targets 1)",)
     link = "logit"
 
+    @property
+    def strict(self):
+        return self.discriminator
+
+    @property
+    def claims(self):
+        return BOUNDED_GRADIENT if self.discriminator else BOUNDED_GRADIENT | {"fisher": None}
+
     def value(self, y, f):
         return softplus(where(y == 1, -f, f)) if self.discriminator else where(y == 1, 0.0, softplus(-f))
 
@@ -90,6 +113,12 @@ class GANNonSaturating(_Adversarial):
     def hessian(self, y, f):
         curvature = sigmoid(f) * sigmoid(-f)
         return curvature if self.discriminator else where(y == 1, 0.0, curvature)
+
+    def fisher_diagonal(self, y, f):
+        return sigmoid(f) * sigmoid(-f)
+
+    def largest_curvature(self, y, f):
+        return 0.25
 
     def optimum(self, mean):
         return log(mean) - log(1 - mean) if self.discriminator else _towards_real(mean)
@@ -110,6 +139,14 @@ class LeastSquaresGAN(_Adversarial):
     notes = "Many implementations drop the factor 1/2."
     peers = ("torch.nn.MSELoss (twice this)",)
 
+    @property
+    def strict(self):
+        return self.discriminator
+
+    @property
+    def claims(self):
+        return CONSTANT_HESSIAN if self.discriminator else CONSTANT_HESSIAN | {"fisher": None}
+
     def value(self, y, f):
         d = f - y if self.discriminator else where(y == 1, 0.0, f - 1)
         return 0.5 * d * d
@@ -119,6 +156,12 @@ class LeastSquaresGAN(_Adversarial):
 
     def hessian(self, y, f):
         return 1.0 if self.discriminator else 1 - y
+
+    def fisher_diagonal(self, y, f):
+        return 1.0
+
+    def largest_curvature(self, y, f):
+        return 1.0
 
     def optimum(self, mean):
         return mean if self.discriminator else 1.0
@@ -140,6 +183,10 @@ class HingeGAN(_Adversarial):
     @property
     def smooth(self):
         return not self.discriminator
+
+    @property
+    def claims(self):
+        return {} if self.discriminator else CONSTANT_HESSIAN
 
     def value(self, y, f):
         return max(1 - (2 * y - 1) * f, 0.0) if self.discriminator else where(y == 1, 0.0, -f)
@@ -167,6 +214,7 @@ class WassersteinGAN(_Adversarial):
     """
 
     formula = "D: -f if y = 1 else f;  G: 0 if y = 1 else -f"
+    claims = CONSTANT_HESSIAN
 
     def value(self, y, f):
         return where(y == 1, -f, f) if self.discriminator else where(y == 1, 0.0, -f)

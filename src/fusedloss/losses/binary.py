@@ -8,8 +8,10 @@ All losses of p start from e = e^-|f| in [0, 1]: the smaller one of p and 1 - p 
 however small it is, and softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e) for x = f and x = -f.
 """
 
-from math import inf, tan
+from functools import cached_property
+from math import inf, sqrt, tan
 
+from ..curvatures import BOUNDED_GRADIENT, CONSTANT_HESSIAN, NEVER_STUCK
 from ..domain import BINARY, NON_NEGATIVE, POSITIVE, REAL, UNIT, Interval
 from ..loss import Elementwise, parameter
 from ..vecmath import (
@@ -26,6 +28,7 @@ from ..vecmath import (
     log1p_unit,
     log_ndtr,
     pow,
+    sigmoid,
     tanh,
     where,
 )
@@ -39,6 +42,8 @@ __all__ = [
 SQRT_HALF = 0.5**0.5
 INVERSE_SQRT_2PI = 0.3989422804014327
 SQRT_2_OVER_PI = 0.7978845608028654
+BRIER_CURVATURE = 0.1540585701213506  # the largest 2 p^2 q (2 - 3 p): at p = (15 - sqrt(33)) / 24
+TANGENT_CURVATURE = 8.484612157278836  # the largest second derivative of (2 atan(m) - 1)^2: at m = 0.12097934
 
 
 def _times(weight, x):
@@ -105,6 +110,16 @@ def _class_weights(y, plain, pos_weight, label_smoothing):
     return positive, negative, 1.0 if plain else positive + negative
 
 
+def _cross_entropy_bend(positive, negative, both, f, from_logits):
+    if from_logits:
+        e = exp_neg(abs(f))
+        smaller = e / (1 + e)
+        result = both * (smaller * (1 - smaller))
+    else:
+        result = _over(_over(negative, 1 - f), 1 - f) + _over(_over(positive, f), f)
+    return result
+
+
 class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
     r"""Negative log-likelihood of a Bernoulli target, log-loss: the proper score for probabilities.
 
@@ -130,6 +145,11 @@ class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
              "torch.nn.BCEWithLogitsLoss", "torch.nn.BCELoss (from_logits=False)", "xgboost binary:logistic",
              "lightgbm binary", "catboost Logloss, CrossEntropy")
     y_domain = UNIT
+    strict = True
+
+    @property
+    def claims(self):
+        return BOUNDED_GRADIENT if self.from_logits else {"majorizer": None, "constant": None}
 
     @property
     def plain(self):
@@ -163,13 +183,16 @@ class BinaryCrossEntropy(_LogitsOrProbabilities, Elementwise):
 
     def hessian(self, y, f):
         positive, negative, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
-        if self.from_logits:
-            e = exp_neg(abs(f))
-            smaller = e / (1 + e)
-            result = both * (smaller * (1 - smaller))
-        else:
-            result = _over(_over(negative, 1 - f), 1 - f) + _over(_over(positive, f), f)
-        return result
+        return _cross_entropy_bend(positive, negative, both, f, self.from_logits)
+
+    def fisher_diagonal(self, y, f):
+        p = sigmoid(f) if self.from_logits else f  # the Hessian is linear in y, whose mean is p
+        positive, negative, both = _class_weights(p, self.plain, self.pos_weight, self.label_smoothing)
+        return _cross_entropy_bend(positive, negative, both, f, self.from_logits)
+
+    def largest_curvature(self, y, f):
+        _, _, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
+        return 0.25 * both
 
     def majorizer(self, y, f):
         _, _, both = _class_weights(y, self.plain, self.pos_weight, self.label_smoothing)
@@ -203,6 +226,14 @@ class BinaryBrier(_LogitsOrProbabilities, Elementwise):
     def convex(self):
         return not self.from_logits
 
+    @property
+    def strict(self):
+        return not self.from_logits
+
+    @property
+    def claims(self):
+        return BOUNDED_GRADIENT | (NEVER_STUCK if self.from_logits else CONSTANT_HESSIAN)
+
     # Textbook: p - y, with no digit left at f = 37, y = 1. As in BinaryCrossEntropy: |p - y| = wrong - smaller.
 
     def value(self, y, f):
@@ -224,6 +255,13 @@ class BinaryBrier(_LogitsOrProbabilities, Elementwise):
         variance = smaller * (1 - smaller)
         error = where(f > 0, 1 - y, y) - smaller
         return 2 * variance * (variance - error * (1 - 2 * smaller)) if self.from_logits else 2.0
+
+    def gauss_newton(self, y, f):
+        variance = sigmoid(f) * sigmoid(-f)
+        return 2 * variance * variance
+
+    def largest_curvature(self, y, f):
+        return BRIER_CURVATURE if self.from_logits else 2.0
 
     def optimum(self, mean):
         return _logit(mean) if self.from_logits else mean
@@ -257,12 +295,37 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
         return self.gamma == 0 or not self.from_logits
 
     @property
+    def strict(self):
+        return self.gamma == 0 and self.weighs_both
+
+    @property
+    def claims(self):
+        positive = {"positive": self.weighs_both}
+        constant = positive | {"bounded": True} if self.from_logits else None
+        return {"gauss_newton": positive, "bounded": positive, "constant": constant}
+
+    @property
     def positive_weight(self):
         return 1.0 if self.alpha is None else self.alpha
 
     @property
     def negative_weight(self):
         return 1.0 if self.alpha is None else 1.0 - self.alpha
+
+    @property
+    def weighs_both(self):
+        return min(self.positive_weight, self.negative_weight) > 0
+
+    @cached_property
+    def peak(self):
+        """The largest curvature of -q^gamma ln p_t."""
+        bend = BinaryFocal(gamma=self.gamma).hessian
+        best = max((0.125 * k for k in range(-320, 321)), key=lambda m: bend(1.0, m))
+        low, high = best - 0.125, best + 0.125
+        while high - low > 1e-9:  # far narrower than the top of the peak is flat to rounding
+            step = (high - low) / 3
+            low, high = (low + step, high) if bend(1.0, low + step) < bend(1.0, high - step) else (low, high - step)
+        return (1 + 1e-14) * bend(1.0, low)
 
     def value(self, y, f):
         weight = where(y == 1, self.positive_weight, self.negative_weight)
@@ -315,6 +378,19 @@ class BinaryFocal(_LogitsOrProbabilities, Elementwise):
             result = where(right == 0, inf, bend + pow(wrong, self.gamma) * odds * odds)
         return _times(weight, result)
 
+    def gauss_newton(self, y, f):
+        weight = where(y == 1, self.positive_weight, self.negative_weight)
+        m = where(y == 1, f, -f)
+        e = exp_neg(abs(f))
+        log1p_e = log1p_unit(e)
+        right, wrong = _right_and_wrong(m, e)
+        surprise = _times(right, max(-m, 0.0) + log1p_e)
+        bend = self.gamma * ((self.gamma - 1) * right * surprise + 2 * right * wrong) + wrong * wrong
+        return _times(weight, _power_of_sigmoid(self.gamma, m, log1p_e) * bend)
+
+    def largest_curvature(self, y, f):
+        return self.peak * where(y == 1, self.positive_weight, self.negative_weight)
+
 
 class BinaryPoly1(Elementwise):
     r"""Cross-entropy whose first Taylor coefficient, in 1 - p_t, is changed by epsilon.
@@ -331,10 +407,21 @@ class BinaryPoly1(Elementwise):
     peers = ("optax.losses.poly_loss_cross_entropy (softmax)",)
     y_domain = BINARY
     link = "logit"
+    claims = BOUNDED_GRADIENT | NEVER_STUCK
 
     @property
     def convex(self):
         return self.epsilon <= 1
+
+    @property
+    def strict(self):
+        return self.convex
+
+    @property
+    def peak(self):
+        """The largest p q (1 + epsilon (p - q)): at p - q = t."""
+        t = self.epsilon / (1 + sqrt(1 + 3 * self.epsilon**2))
+        return 0.25 * (1 - t * t) * (1 + self.epsilon * t)
 
     def value(self, y, f):
         m = where(y == 1, f, -f)
@@ -353,7 +440,16 @@ class BinaryPoly1(Elementwise):
         m = where(y == 1, f, -f)
         e = exp_neg(abs(f))
         right, wrong = _right_and_wrong(m, e)
-        return right * wrong * (1 + self.epsilon * (right - wrong))
+        bend = where(m > 0, (1 + self.epsilon) - 2 * self.epsilon * wrong, (1 - self.epsilon) + 2 * self.epsilon * right)
+        return right * wrong * bend  # textbook: 1 + epsilon (right - wrong), which is 0 too soon for epsilon = -1 or 1
+
+    def gauss_newton(self, y, f):
+        m = where(y == 1, f, -f)
+        _, wrong = _right_and_wrong(m, exp_neg(abs(f)))
+        return wrong * wrong
+
+    def largest_curvature(self, y, f):
+        return self.peak
 
 
 class BinaryGeneralizedCrossEntropy(Elementwise):
@@ -378,6 +474,22 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
     def convex(self):
         return self.q == 0
 
+    @property
+    def strict(self):
+        return self.q == 0
+
+    @property
+    def claims(self):
+        return BOUNDED_GRADIENT | NEVER_STUCK | {"gauss_newton": {"positive": self.q < 1}}
+
+    @property
+    def peak(self):
+        """The largest p^q (1 - p) (p - q (1 - p)): the upper root of its derivative."""
+        q = self.q
+        a, b = (1 + q) * (2 + q), (1 + q) * (1 + 2 * q)
+        p = (b + sqrt(b * b - 4 * a * q * q)) / (2 * a)
+        return p**q * (1 - p) * (p - q * (1 - p))
+
     # Textbook: (1 - p_t^q) / q cancels for small q and for p_t near 1, and is 0 / 0 at q = 0. With x = q log(p_t) it
     # is -log(p_t) (e^x - 1) / x.
 
@@ -401,6 +513,15 @@ class BinaryGeneralizedCrossEntropy(Elementwise):
         right, wrong = _right_and_wrong(m, e)
         return _power_of_sigmoid(self.q, -m, log1p_unit(e)) * wrong * (right - self.q * wrong)
 
+    def gauss_newton(self, y, f):
+        m = where(y == 1, f, -f)
+        e = exp_neg(abs(f))
+        _, wrong = _right_and_wrong(m, e)
+        return (1 - self.q) * (_power_of_sigmoid(self.q, -m, log1p_unit(e)) * wrong) * wrong
+
+    def largest_curvature(self, y, f):
+        return self.peak
+
     def optimum(self, mean):
         return _logit(mean) / (1 - self.q) if self.q < 1 else sign(mean - 0.5) * inf if mean != 0.5 else 0.0
 
@@ -422,6 +543,7 @@ class Probit(Elementwise):
     peers = ("statsmodels.discrete.discrete_model.Probit",)
     y_domain = BINARY
     link = "probit"
+    strict = True
 
     def value(self, y, f):
         return -log_ndtr(where(y == 1, f, -f))
@@ -439,6 +561,12 @@ class Probit(Elementwise):
         w = 1 / max(m * m, 400.0)
         xk = (1 + w * (25 + w * (141 + w * 105))) / (1 + w * (27 + w * (185 + w * 279)))
         return where(m < -20, xk * (1 + w * xk), _times(slope, slope + m))
+
+    def fisher_diagonal(self, y, f):
+        return _times(_inverse_mills(abs(f)), _inverse_mills(-abs(f)))
+
+    def largest_curvature(self, y, f):
+        return 1.0
 
     def optimum(self, mean):
         from statistics import NormalDist
@@ -472,6 +600,7 @@ class ComplementaryLogLog(Elementwise):
     peers = ("statsmodels GLM(family=Binomial(link=CLogLog()))",)
     y_domain = BINARY
     link = "cloglog"
+    strict = True
 
     # For y = 1, f << 0 the value is -f + u/2 - ..., exact where u itself is 0 already. For y = 1, u >> 0 all is 0; a
     # finite u avoids inf / inf.
@@ -493,6 +622,10 @@ class ComplementaryLogLog(Elementwise):
         small = max(min(u, 1.0), 1e-16)
         bend = where(u < 1, u * (1 - expm1mx(small) / (small * expm1(small))), x + slope - 1)
         return where(y == 1, slope * bend, u)
+
+    def fisher_diagonal(self, y, f):
+        u = min(exp(f), 1e3)
+        return u * _bernoulli(u)
 
     def optimum(self, mean):
         return log(-log1p(-mean))
@@ -562,6 +695,9 @@ class SquaredHinge(Elementwise):
     def hessian(self, y, f):
         return where((2 * y - 1) * f < 1, 2.0, 0.0)
 
+    def largest_curvature(self, y, f):
+        return 2.0
+
     def optimum(self, mean):
         return 2 * mean - 1
 
@@ -580,6 +716,7 @@ class SmoothedHinge(Elementwise):
     formula = "0 if m ≥ 1 else (1 - m)²/(2 gamma) if m > 1 - gamma else 1 - m - gamma/2,  m = (2y - 1) f"
     y_domain = BINARY
     link = "score"
+    claims = BOUNDED_GRADIENT
 
     @property
     def curvature(self):
@@ -600,6 +737,9 @@ class SmoothedHinge(Elementwise):
         d = 1 - (2 * y - 1) * f
         return where((d > 0) & (d < self.gamma), self.curvature, 0.0)
 
+    def largest_curvature(self, y, f):
+        return self.curvature
+
     def optimum(self, mean):
         larger = max(mean, 1 - mean)
         f = 1 - self.gamma * (1 - larger) / larger if 2 * larger >= self.gamma else 2 * larger - 1
@@ -619,6 +759,7 @@ class ModifiedHuber(Elementwise):
     peers = ("sklearn.linear_model.SGDClassifier(loss='modified_huber')",)
     y_domain = BINARY
     link = "score"
+    claims = BOUNDED_GRADIENT
 
     # d = max(0, 1 - m); c (2 d - c) with c = min(d, 2) is d^2 down to m = -1 and 4 d - 4 = -4 m below.
 
@@ -634,6 +775,9 @@ class ModifiedHuber(Elementwise):
     def hessian(self, y, f):
         m = (2 * y - 1) * f
         return where((m >= -1) & (m < 1), 2.0, 0.0)
+
+    def largest_curvature(self, y, f):
+        return 2.0
 
     def optimum(self, mean):
         return 2 * mean - 1
@@ -654,6 +798,8 @@ class Exponential(Elementwise):
     peers = ("sklearn.ensemble.GradientBoostingClassifier(loss='exponential')",)
     y_domain = BINARY
     link = "half_logit"
+    strict = True
+    claims = {"exact": {"bounded": True}}  # noqa: RUF012
 
     def value(self, y, f):
         return exp((1 - 2 * y) * f)
@@ -682,6 +828,7 @@ class Savage(Elementwise):
     y_domain = BINARY
     link = "logit"
     convex = False
+    claims = BOUNDED_GRADIENT | NEVER_STUCK
 
     def value(self, y, f):
         m = where(y == 1, f, -f)
@@ -698,6 +845,13 @@ class Savage(Elementwise):
         m = where(y == 1, f, -f)
         right, wrong = _right_and_wrong(m, exp_neg(abs(f)))
         return 2 * wrong * wrong * right * (2 * right - wrong)
+
+    def gauss_newton(self, y, f):
+        variance = sigmoid(f) * sigmoid(-f)
+        return 2 * variance * variance
+
+    def largest_curvature(self, y, f):
+        return BRIER_CURVATURE
 
     def optimum(self, mean):
         return _logit(mean)
@@ -717,6 +871,7 @@ class Tangent(Elementwise):
     y_domain = BINARY
     link = "tangent"
     convex = False
+    claims = BOUNDED_GRADIENT | NEVER_STUCK
 
     def value(self, y, f):
         d = 2 * atan((2 * y - 1) * f) - 1
@@ -730,6 +885,13 @@ class Tangent(Elementwise):
         m = (2 * y - 1) * f
         r = 1 / (1 + f * f)
         return where(r == 0, 0.0, 8 * r * (r * (1 - m * (2 * atan(m) - 1))))
+
+    def gauss_newton(self, y, f):
+        r = 1 / (1 + f * f)
+        return 8 * r * r
+
+    def largest_curvature(self, y, f):
+        return TANGENT_CURVATURE
 
     def optimum(self, mean):
         return tan(mean - 0.5)

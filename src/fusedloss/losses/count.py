@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from ..curvatures import BOUNDED_GRADIENT, CONSTANT_HESSIAN, NEVER_STUCK
 from ..domain import NON_NEGATIVE, POSITIVE, REAL, Interval
 from ..loss import Elementwise, parameter
 from ..vecmath import exp, expm1, expm1mx, log, log1p, log1pmx, pow, sqrt, where
@@ -37,6 +38,7 @@ class Poisson(Elementwise):
              "LightGBM multiply the Hessian by exp(0.7) (max_delta_step).")
     peers = ("torch.nn.PoissonNLLLoss", "sklearn HalfPoissonLoss", "xgboost count:poisson", "lightgbm poisson",
              "catboost Poisson")
+    strict = True
 
     def value(self, y, f):
         mu = exp(f)
@@ -47,6 +49,9 @@ class Poisson(Elementwise):
         return exp(f) - y
 
     def hessian(self, y, f):
+        return exp(f)
+
+    def fisher_diagonal(self, y, f):
         return exp(f)
 
     def optimum(self, mean):
@@ -68,6 +73,7 @@ class Gamma(Elementwise):
     link = "log"
     notes = "f is the log of the mean. log(y) + 1 is dropped."
     peers = ("sklearn HalfGammaLoss", "xgboost reg:gamma", "lightgbm gamma")
+    strict = True
 
     def value(self, y, f):
         e = exp(-0.5 * f)
@@ -83,6 +89,9 @@ class Gamma(Elementwise):
         e = exp(-0.5 * f)
         t = (y * e) * e
         return t
+
+    def fisher_diagonal(self, y, f):
+        return 1.0
 
     def optimum(self, mean):
         return log(mean)
@@ -122,6 +131,7 @@ class Tweedie(Elementwise):
     link = "log"
     notes = "f is the log of the mean. Peers drop the constant y/(1-p) - 1/(2-p); gradient and Hessian are the same."
     peers = ("sklearn HalfTweedieLoss", "xgboost reg:tweedie", "lightgbm tweedie", "catboost Tweedie")
+    strict = True
 
     @property
     def y_domain(self):
@@ -169,6 +179,10 @@ class Tweedie(Elementwise):
         _, nu = _half_powers(where(self.is_poisson | (y == 0.0), 0.0, -self.b * f))
         return self.a * (mu * mu) + self.b * ((y * nu) * nu)
 
+    def fisher_diagonal(self, y, f):
+        _, mu = _half_powers(where(self.is_gamma, 0.0, self.a * f))
+        return mu * mu
+
     def optimum(self, mean):
         return log(mean)
 
@@ -189,6 +203,7 @@ class InverseGaussian(Elementwise):
     convex = False
     notes = "f is the log of the mean. The Hessian is negative where mu > 2 y."
     peers = ("statsmodels InverseGaussian (link log)", "glum InverseGaussianDistribution")
+    claims = NEVER_STUCK
 
     def value(self, y, f):
         t = exp(-f)
@@ -203,6 +218,9 @@ class InverseGaussian(Elementwise):
     def hessian(self, y, f):
         t = exp(-f)
         return t * (2.0 * (y * t) - 1.0)
+
+    def fisher_diagonal(self, y, f):
+        return exp(-f)
 
     def optimum(self, mean):
         return log(mean)
@@ -226,6 +244,8 @@ class NegativeBinomial(Elementwise):
     notes = ("f is the log of the mean. The log-gamma terms of y and alpha are dropped: values at different alpha "
              "cannot be compared.")
     peers = ("statsmodels NegativeBinomial (alpha)", "glum NegativeBinomialDistribution (theta)")
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -256,6 +276,15 @@ class NegativeBinomial(Elementwise):
         r = 1.0 / where(positive, e + self.alpha, 1.0 + self.alpha * e)
         p = e * r
         return p * r + (p * y) * (self.alpha * r)  # textbook: mu (1 + alpha y) / (1 + alpha mu)^2
+
+    def fisher_diagonal(self, y, f):
+        e = exp(-abs(f))
+        positive = f > 0.0
+        r = 1.0 / where(positive, e + self.alpha, 1.0 + self.alpha * e)
+        return where(positive, 1.0, e) * r
+
+    def largest_curvature(self, y, f):
+        return 0.25 * (self.inverse + y)
 
     def optimum(self, mean):
         return log(mean)
@@ -305,6 +334,9 @@ class PoissonDeviance(Elementwise):
         i = 1.0 / f
         return 2.0 * ((y * i) * i)
 
+    def fisher_diagonal(self, y, f):
+        return 2.0 / f
+
     def optimum(self, mean):
         return mean
 
@@ -336,6 +368,10 @@ class GammaDeviance(Elementwise):
     def hessian(self, y, f):
         i = 1.0 / f
         return 2.0 * (((2.0 * (y * i) - 1.0) * i) * i)
+
+    def fisher_diagonal(self, y, f):
+        i = 1.0 / f
+        return 2.0 * (i * i)
 
     def optimum(self, mean):
         return mean
@@ -385,6 +421,14 @@ class TweedieDeviance(Elementwise):
     @property
     def convex(self):
         return self.power in (0.0, 1.0)
+
+    @property
+    def strict(self):
+        return self.power == 0.0
+
+    @property
+    def claims(self):
+        return CONSTANT_HESSIAN if self.power == 0.0 else {}
 
     @property
     def y_domain(self):
@@ -462,6 +506,10 @@ class TweedieDeviance(Elementwise):
         above = pow(abs(f), self.e) * (self.c * f + self.power * y)  # where y / f overflows or f^-p vanishes
         return 2.0 * where(self.is_normal, 1.0, where(abs(y) <= f, power * ratio, above))
 
+    def fisher_diagonal(self, y, f):
+        i = 1.0 / where(f == 0.0, 1.0, f)
+        return 2.0 * where(self.is_normal, 1.0, pow(abs(f), self.c) * i)
+
     def optimum(self, mean):
         return mean if self.power == 0.0 or mean > 0.0 or mean != mean else 0.0
 
@@ -496,6 +544,10 @@ class InverseGaussianDeviance(Elementwise):
     def hessian(self, y, f):
         i = 1.0 / f
         return 2.0 * (((3.0 * (y * i) - 2.0) * i) * i) * i
+
+    def fisher_diagonal(self, y, f):
+        i = 1.0 / f
+        return 2.0 * (i * i) * i
 
     def optimum(self, mean):
         return mean

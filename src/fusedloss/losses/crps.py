@@ -17,13 +17,14 @@ all tails have long been 0.
 
 from __future__ import annotations
 
-from math import pi
+from math import inf, pi
 from types import SimpleNamespace
 
 from ..domain import POSITIVE
 from ..loss import Rowwise
 from ..rowmath import (
     erf,
+    erf_pos,
     erfcx,
     exp,
     exp_neg,
@@ -124,9 +125,10 @@ class _LocationScale(_TwoParameters):
 def _standardised(y, f):
     """y - mu, |z|, sigma and 1 / sigma."""
     mu, s = f
-    r = y - mu
-    inverse = exp(-s)
-    return r, where(r == 0.0, 0.0, minimum(abs(r) * inverse, LARGEST)), exp(s), inverse
+    r, sigma = y - mu, exp(s)
+    positive = sigma > 0.0
+    inverse = where(positive, 1.0 / where(positive, sigma, 1.0), inf)
+    return r, where(r == 0.0, 0.0, minimum(abs(r) * inverse, LARGEST)), sigma, inverse
 
 
 class GaussianCRPS(_LocationScale):
@@ -150,8 +152,9 @@ class GaussianCRPS(_LocationScale):
     expected = (INVERSE_SQRT_PI, 0.5 * INVERSE_SQRT_PI)
 
     def _standard(self, a):
-        bend = SQRT_2_OVER_PI * exp_neg(0.5 * a * a)
-        return erf(SQRT_HALF * a), bend - INVERSE_SQRT_PI, bend
+        t = SQRT_HALF * a
+        bend = SQRT_2_OVER_PI * exp_neg(t * t)
+        return erf_pos(t), bend - INVERSE_SQRT_PI, bend
 
 
 class LaplaceCRPS(_LocationScale):

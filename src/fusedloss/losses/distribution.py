@@ -506,6 +506,7 @@ class GammaNLL(_Distribution):
     y_domain = POSITIVE
     notes = "The first column is the log of the mean, not of scale or rate. The loss Gamma is this one at k = 1."
     peers = ("lightgbmlss Gamma", "torch.distributions.Gamma (rate = k/mu)", "-scipy.stats.gamma.logpdf")
+    strict = True
 
     def _misfit(self, y, m):
         """u = y/mu - 1 and u - log(1 + u)."""

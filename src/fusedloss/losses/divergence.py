@@ -7,6 +7,7 @@ that has nearly all probability.
 
 from __future__ import annotations
 
+from ..curvatures import BOUNDED_GRADIENT
 from ..domain import NON_NEGATIVE, POSITIVE, REAL, UNIT
 from ..loss import Rowwise, parameter
 from ..rowmath import (
@@ -45,6 +46,11 @@ def _excess(s, q, rest, mass):
     return where(s.p > 0.5, rest - mass * s.complement, mass * s.p - q)
 
 
+def _spread(s, f, c):
+    """The diagonal of J^T diag(psi'') J, J the derivative of P, for c = P^2 psi''."""
+    return s.complement**2 * c + s.p**2 * without_own(f, c)
+
+
 class _Divergence(Rowwise):
     """L = sum_k psi_k(P_k). A subclass says what P psi'(P) and P^2 psi''(P) are: neither has a pole at P = 0."""
 
@@ -61,7 +67,11 @@ class _Divergence(Rowwise):
     def hessian(self, y, f):
         s = softmax(f)
         a, c = self.slopes(y, s)
-        return (s.complement - s.p) * centred(s, f, a) + (s.complement**2 * c + s.p**2 * without_own(f, c))
+        return (s.complement - s.p) * centred(s, f, a) + _spread(s, f, c)
+
+    def gauss_newton(self, y, f):
+        s = softmax(f)
+        return _spread(s, f, self.slopes(y, s)[1])
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -90,6 +100,8 @@ class KullbackLeibler(Rowwise):
              "is 'batchmean'. The entropy of q is part of the value: it is 0 at P = q.")
     peers = ("torch.nn.KLDivLoss (batchmean, on log_softmax)", "scipy.special.rel_entr", "scipy.stats.entropy(q, p)",
              "keras.losses.KLDivergence (on probabilities)", "optax.losses.kl_divergence")
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     def value(self, y, f):
         return at(y, log(y) - softmax(f).log_p)
@@ -102,12 +114,18 @@ class KullbackLeibler(Rowwise):
         s = softmax(f)
         return total(y) * (s.p * s.complement)
 
+    def fisher_diagonal(self, y, f):
+        return self.hessian(y, f)
+
     def hessian_times(self, y, f, v):
         s = softmax(f)
         return total(y) * centred(s, f, s.p * v)
 
     def majorizer(self, y, f):
         return where(f == f, 0.5 * total(y), 0.0)
+
+    def largest_curvature(self, y, f):
+        return self.majorizer(y, f)
 
 
 class Distillation(Rowwise):
@@ -129,6 +147,8 @@ class Distillation(Rowwise):
     formula = "T² sum_k Q_k ln(Q_k / P_k),  Q = softmax(y/T),  P = softmax(f/T)"
     notes = "The target is a row of logits. The inverse link is softmax(f), at temperature 1."
     peers = ("torch.nn.KLDivLoss(batchmean)(log_softmax(f / T), softmax(y / T)) * T**2",)
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     def value(self, y, f):
         s, t = softmax(f / self.temperature), softmax(y / self.temperature)
@@ -149,6 +169,9 @@ class Distillation(Rowwise):
 
     def majorizer(self, y, f):
         return where(f == f, 0.5, 0.0)
+
+    def largest_curvature(self, y, f):
+        return self.majorizer(y, f)
 
 
 class ReverseKL(_Divergence):
@@ -253,6 +276,7 @@ class Wasserstein1D(_Divergence):
     smooth = False
     formula = "w sum_(k<C-1) |F_k - G_k|,  F = cumsum softmax(f),  G = cumsum q,  w = bin_width"
     peers = ("scipy.stats.wasserstein_distance (with the bins' positions as values, P and q as weights)",)
+    claims = {"gauss_newton": None}  # noqa: RUF012
 
     def surplus(self, y, s):
         """F - G but for the last bin: what must be moved to the right across each border."""

@@ -18,6 +18,7 @@ from math import inf
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+from ..curvatures import BOUNDED_GRADIENT, NEVER_STUCK
 from ..domain import BINARY, NON_NEGATIVE, POSITIVE, REAL, UNIT, Interval
 from ..loss import Classification, choice, numbers, parameter
 from ..rowmath import (
@@ -205,6 +206,17 @@ class CategoricalCrossEntropy(Classification):
         return self.z_loss == 0
 
     @property
+    def strict(self):
+        return self.from_logits and self.convex
+
+    @property
+    def claims(self):
+        """No parabola lies above a logarithm; z_loss is no likelihood, and its curvature grows with L."""
+        if not self.from_logits:
+            return {"majorizer": None, "constant": None, "fisher": {"positive": self.class_weight is None}}
+        return {"fisher": None, "constant": None} if self.has_z_loss else BOUNDED_GRADIENT
+
+    @property
     def smooths(self):
         return bool(self.label_smoothing != 0)
 
@@ -267,6 +279,16 @@ class CategoricalCrossEntropy(Classification):
             bend = bend + 2.0 * self.z_loss * (s.p**2 + s.log_sum * (s.p * s.complement))
         return self.rate**2 * bend if self.tempers else bend
 
+    def fisher_diagonal(self, y, f):
+        return self.hessian(self.prediction(f), f)  # linear in the target, whose mean is P
+
+    def gauss_newton(self, y, f):
+        """With z_loss, of L -> L^2 without the curvature of L."""
+        u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
+        s = softmax(self.logits(f))
+        bend = total(u) * (s.p * s.complement) + 2.0 * self.z_loss * s.p**2
+        return self.rate**2 * bend if self.tempers else bend
+
     def hessian_times(self, y, f, v):
         u = _target(y, f, self.smooths, self.label_smoothing, self.class_weight is not None, self.class_weights)
         if not self.from_logits:
@@ -290,6 +312,9 @@ class CategoricalCrossEntropy(Classification):
         if self.has_z_loss:
             bend = bend + self.z_loss * (2.0 + maximum(softmax(self.logits(f)).log_sum, 0.0))
         return self.rate**2 * bend if self.tempers else bend
+
+    def largest_curvature(self, y, f):
+        return self.majorizer(y, f)
 
     def prediction(self, f):
         return softmax(self.logits(f)).p if self.from_logits else f
@@ -321,6 +346,8 @@ class LogitAdjusted(Classification):
     peers = ("google-research logit_adjustment", "balanced softmax (tau = 1)")
     link = "softmax"
     example: ClassVar = {"class_counts": (50, 30, 20)}
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def shift(self):
@@ -336,12 +363,18 @@ class LogitAdjusted(Classification):
         s = softmax(f + self.shift)
         return total(onehot(y, f)) * (s.p * s.complement)
 
+    def fisher_diagonal(self, y, f):
+        return self.hessian(softmax(f + self.shift).p, f)
+
     def hessian_times(self, y, f, v):
         z = f + self.shift
         return total(onehot(y, f)) * _spread_times(softmax(z), z, v)
 
     def majorizer(self, y, f):
         return 0.5 * total(onehot(y, f)) + _zeros(f)
+
+    def largest_curvature(self, y, f):
+        return self.majorizer(y, f)
 
     def optimum(self, frequencies):
         return _centred_scores(log(frequencies) - self.shift)
@@ -365,6 +398,8 @@ class LDAM(Classification):
     link = "softmax"
     notes = "Probabilities (inverse_link) are softmax(scale f): the margin acts in training alone."
     example: ClassVar = {"class_counts": (50, 30, 20)}
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def margins(self):
@@ -389,6 +424,9 @@ class LDAM(Classification):
 
     def majorizer(self, y, f):
         return 0.5 * self.scale**2 + _zeros(f)
+
+    def largest_curvature(self, y, f):
+        return self.majorizer(y, f)
 
 
 # ---- functions of the right class's probability ------------------------------------------------------------------
@@ -420,10 +458,15 @@ class CategoricalFocal(Classification):
     notes = "Of a softmax: the binary focal loss of one class against the rest is BinaryFocal."
     peers = ("keras.losses.CategoricalFocalCrossentropy (times alpha)", "monai.losses.FocalLoss (use_softmax=True)")
     link = "softmax"
+    claims = NEVER_STUCK
 
     @property
     def convex(self):
         return self.gamma == 0
+
+    @property
+    def strict(self):
+        return self.convex
 
     def value(self, y, f):
         s = softmax(f)
@@ -438,6 +481,12 @@ class CategoricalFocal(Classification):
         s = softmax(f)
         slope, bend = _focal_rates(s, y, self.gamma)
         return _right_class_hessian(slope, bend, y, s, f)
+
+    def gauss_newton(self, y, f):
+        s = softmax(f)
+        q, p, surprise = at(y, s.complement), at(y, s.p), -at(y, s.log_p)
+        bend = self.gamma * ((self.gamma - 1.0) * p**2 * surprise + 2.0 * p * q) + q**2  # of l(P_y), times p^2 q^(2 - gamma)
+        return pow(q, self.gamma) * bend * (_miss(y, s, f) / _or_one(q)) ** 2
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -466,6 +515,14 @@ class GeneralizedCrossEntropy(Classification):
     def convex(self):
         return self.q == 0
 
+    @property
+    def strict(self):
+        return self.convex
+
+    @property
+    def claims(self):
+        return NEVER_STUCK | {"gauss_newton": {"positive": self.q < 1}}
+
     def value(self, y, f):
         log_p = at(y, softmax(f).log_p)
         x = self.q * log_p
@@ -479,6 +536,10 @@ class GeneralizedCrossEntropy(Classification):
         s = softmax(f)
         slope = exp(self.q * at(y, s.log_p))
         return _right_class_hessian(slope, -(self.q * slope * at(y, s.complement)), y, s, f)
+
+    def gauss_newton(self, y, f):
+        s = softmax(f)
+        return (1.0 - self.q) * exp(self.q * at(y, s.log_p)) * _miss(y, s, f) ** 2
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -527,6 +588,14 @@ class SymmetricCrossEntropy(Classification):
         return self.mistake <= self.alpha
 
     @property
+    def strict(self):
+        return self.convex and self.alpha > 0
+
+    @property
+    def claims(self):
+        return {"gauss_newton": {"positive": self.alpha > 0}, "bounded": {"positive": self.alpha > 0 or self.mistake > 0}}
+
+    @property
     def mistake(self):
         return -self.beta * self.log_of_zero
 
@@ -542,6 +611,9 @@ class SymmetricCrossEntropy(Classification):
         s = softmax(f)
         slope, bend = _blend_rates(s, y, self.alpha, self.mistake)
         return _right_class_hessian(slope, bend, y, s, f)
+
+    def gauss_newton(self, y, f):
+        return self.alpha * _miss(y, softmax(f), f) ** 2
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -563,10 +635,15 @@ class Poly1(Classification):
     formula = "-ln P_y + epsilon (1 - P_y),  P = softmax(f)"
     peers = ("optax.losses.poly_loss_cross_entropy",)
     link = "softmax"
+    claims = NEVER_STUCK
 
     @property
     def convex(self):
         return self.epsilon <= 1
+
+    @property
+    def strict(self):
+        return self.convex
 
     def value(self, y, f):
         return _blend_value(softmax(f), y, 1.0, self.epsilon)
@@ -580,6 +657,9 @@ class Poly1(Classification):
         s = softmax(f)
         slope, bend = _blend_rates(s, y, 1.0, self.epsilon)
         return _right_class_hessian(slope, bend, y, s, f)
+
+    def gauss_newton(self, y, f):
+        return _miss(y, softmax(f), f) ** 2
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -602,6 +682,7 @@ class Spherical(Classification):
     peers = ("R package scoring, calcscore(fam = 'sph')",)
     convex = False
     link = "softmax"
+    claims = NEVER_STUCK
 
     def value(self, y, f):
         return -exp(0.5 * at(y, softmax(2.0 * f).log_p))
@@ -614,6 +695,11 @@ class Spherical(Classification):
         s = softmax(2.0 * f)
         slope = exp(0.5 * at(y, s.log_p))
         return _right_class_hessian(2.0 * slope, -(slope * at(y, s.complement)), y, s, f)
+
+    def gauss_newton(self, y, f):
+        """Of Q_y -> -sqrt(Q_y)."""
+        s = softmax(2.0 * f)
+        return exp(0.5 * at(y, s.log_p)) * _miss(y, s, f) ** 2
 
     def hessian_times(self, y, f, v):
         s = softmax(2.0 * f)
@@ -662,6 +748,10 @@ class MulticlassBrier(Classification):
         leads = _leads(f)
         kappa = 2.0 * (s.p * _centred(leads, s.p, _error(y, s, f))) + 2.0 * s.p**2
         return _separable_hessian(kappa, leads, s.p, s.complement)
+
+    def gauss_newton(self, y, f):
+        s = softmax(f)
+        return _separable_hessian(2.0 * s.p**2, _leads(f), s.p, s.complement)
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -750,6 +840,15 @@ class Bootstrapped(Classification):
     def smooth(self):
         return self.mode == "soft" or self.beta == 1
 
+    @property
+    def strict(self):
+        return self.mode == "hard" or self.beta == 1
+
+    @property
+    def claims(self):
+        """The hard form is the smaller of cross-entropies to several targets: their parabola lies above it, too."""
+        return BOUNDED_GRADIENT if self.strict else {"constant": None}
+
     def value(self, y, f):
         s = softmax(f)
         if self.mode == "hard":
@@ -769,6 +868,9 @@ class Bootstrapped(Classification):
         leads = _leads(f)
         entropy = _separable_hessian(-s.p - s.p * _centred(leads, s.p, _finite(s, f)), leads, s.p, s.complement)
         return self.beta * total(onehot(y, f)) * (s.p * s.complement) + (1.0 - self.beta) * entropy
+
+    def largest_curvature(self, y, f):
+        return 0.5 * (self.beta * total(onehot(y, f)) + (1.0 - self.beta)) + _zeros(f)
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -818,11 +920,21 @@ def _tempered_gradient(right, s, a, k):
 def _tempered_kappa(right, s, a, k):
     """As kappa of the softmax, but for t2: t2 P^a g + P^(2 t2) u'. With it the escort e, and 1 - e."""
     g = _tempered_gradient(right, s, a, k)
-    kappa = (1.0 + a) * s.p_a * g + exp((2.0 * a + k) * s.log_p) * (k * s.p + where(right, 1.0 - k, 0.0))
+    kappa = (1.0 + a) * s.p_a * g + _tempered_bend(right, s, a, k)
+    return kappa, *_escort(s)
+
+
+def _tempered_bend(right, s, a, k):
+    """P^(2 t2) d^2 l / dP^2."""
+    return exp((2.0 * a + k) * s.log_p) * (k * s.p + where(right, 1.0 - k, 0.0))
+
+
+def _escort(s):
+    """e = P^t2 / sum P^t2, and 1 - e."""
     p_t2 = s.p * s.p_a
     inverse = 1.0 / total(p_t2)
     escort = p_t2 * inverse
-    return kappa, escort, where(s.leads, total(where(s.leads, 0.0, p_t2)) * inverse, 1.0 - escort)
+    return escort, where(s.leads, total(where(s.leads, 0.0, p_t2)) * inverse, 1.0 - escort)
 
 
 class BiTempered(Classification):
@@ -848,6 +960,10 @@ class BiTempered(Classification):
     @property
     def convex(self):
         return self.t1 == 1 and self.t2 == 1
+
+    @property
+    def strict(self):
+        return self.convex
 
     @property
     def link(self):
@@ -890,6 +1006,11 @@ class BiTempered(Classification):
         s = _tempered(f, self.is_softmax, self.a, 12 if self.is_heavy else 8)
         kappa, escort, rest = _tempered_kappa(onehot(y, f) == 1.0, s, self.a, self.k)
         return _separable_hessian(kappa, s.leads, escort, rest)
+
+    def gauss_newton(self, y, f):
+        s = _tempered(f, self.is_softmax, self.a, 12 if self.is_heavy else 8)
+        escort, rest = _escort(s)
+        return _separable_hessian(_tempered_bend(onehot(y, f) == 1.0, s, self.a, self.k), s.leads, escort, rest)
 
     def hessian_times(self, y, f, v):
         s = _tempered(f, self.is_softmax, self.a, 12 if self.is_heavy else 8)
@@ -940,6 +1061,7 @@ class ForwardCorrected(Classification):
     convex = False
     link = "softmax"
     example: ClassVar = {"noise": ((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.0, 0.2, 0.8))}
+    claims = {"gauss_newton": {"positive": False}}  # noqa: RUF012
 
     def __post_init__(self):
         super().__post_init__()
@@ -967,6 +1089,10 @@ class ForwardCorrected(Classification):
         m = _mixture(f, weights, f + log(weights))
         return m.gradient * m.neither
 
+    def gauss_newton(self, y, f):
+        """Of <weights, P> -> -log."""
+        return self.gradient(y, f) ** 2
+
     def hessian_times(self, y, f, v):
         weights = row_of(self.noise_of_label, y)
         return _mixture_times(_mixture(f, weights, f + log(weights)), v)
@@ -988,6 +1114,7 @@ class PartialLabel(Classification):
     notes = "One candidate is cross-entropy. Which candidate is right is left to the model."
     convex = False
     link = "softmax"
+    claims = {"gauss_newton": {"positive": False}}  # noqa: RUF012
 
     def value(self, y, f):
         return _mixture(f, y, where(y == 1.0, f, -inf)).value
@@ -998,6 +1125,10 @@ class PartialLabel(Classification):
     def hessian(self, y, f):
         m = _mixture(f, y, where(y == 1.0, f, -inf))
         return m.gradient * m.neither
+
+    def gauss_newton(self, y, f):
+        """Of <weights, P> -> -log."""
+        return self.gradient(y, f) ** 2
 
     def hessian_times(self, y, f, v):
         return _mixture_times(_mixture(f, y, where(y == 1.0, f, -inf)), v)
@@ -1036,6 +1167,10 @@ class MultiMargin(Classification):
     def smooth(self):
         return self.power == "2"
 
+    @property
+    def claims(self):
+        return {"constant": None} if self.power == "1" else {}
+
     def value(self, y, f):
         gaps = _gaps(y, f, self.margin)
         return total(gaps if self.power == "1" else gaps**2) / size(f)
@@ -1050,6 +1185,9 @@ class MultiMargin(Classification):
             return _zeros(f)
         active = where(_gaps(y, f, self.margin) > 0.0, 2.0, 0.0)
         return where(onehot(y, f) == 1.0, total(active), active) * (1.0 / size(f))
+
+    def largest_curvature(self, y, f):
+        return 2.0 + _zeros(f)
 
     def hessian_times(self, y, f, v):
         if self.power == "1":
@@ -1119,6 +1257,7 @@ class Sparsemax(Classification):
     formula = "|P - o|²/2 + max(0, tau - f_y),  P = max(0, f - tau),  sum P = 1"
     notes = "Probabilities are the projection of f on the simplex, not its softmax."
     peers = ("optax.losses.multiclass_sparsemax_loss", "entmax.SparsemaxLoss")
+    claims = BOUNDED_GRADIENT
 
     def value(self, y, f):
         q = _projection(f)
@@ -1138,6 +1277,9 @@ class Sparsemax(Classification):
 
     def majorizer(self, y, f):
         return 1.0 + _zeros(f)
+
+    def largest_curvature(self, y, f):
+        return self.majorizer(y, f)
 
     def optimum(self, frequencies):
         return frequencies - 1.0 / len(frequencies)

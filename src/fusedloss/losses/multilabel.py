@@ -10,6 +10,7 @@ from math import inf
 from types import SimpleNamespace
 from typing import Any
 
+from ..curvatures import BOUNDED_GRADIENT
 from ..domain import BINARY, NON_NEGATIVE, POSITIVE, REAL, UNIT, Interval
 from ..loss import Rowwise, numbers, parameter
 from ..rowmath import (
@@ -23,6 +24,7 @@ from ..rowmath import (
     maximum,
     paired_total,
     pow,
+    sigmoid,
     size,
     tanh,
     total,
@@ -43,7 +45,8 @@ def _times(weight, x):
 
 
 def _cross_entropy(y, f, pos_weight):
-    """Of each label the cross-entropy -w y ln p - (1 - y) ln(1 - p), its two derivatives and a parabola above it.
+    """Of each label the cross-entropy -w y ln p - (1 - y) ln(1 - p), its two derivatives, a parabola above it, and its
+    largest Hessian.
 
     As in `BinaryCrossEntropy`: from e = e^-|f| and the weight of the answer that f speaks against.
     """
@@ -60,6 +63,7 @@ def _cross_entropy(y, f, pos_weight):
         gradient=_known(y, where(f > 0.0, slope, -slope)),
         hessian=_known(y, both * (e * (inverse * inverse))),
         majorizer=_known(y, both * (0.5 * (tanh(0.5 * far) / far))),
+        largest=_known(y, 0.25 * both),
     )
 
 
@@ -89,6 +93,8 @@ class MultilabelBinaryCrossEntropy(_Multilabel):
              "where torch returns NaN.")
     peers = ("torch.nn.BCEWithLogitsLoss(reduction='none').sum(1)", "keras.losses.BinaryCrossentropy (mean)",
              "catboost MultiLogloss, MultiCrossEntropy (mean)", "xgboost binary:logistic with 2-D labels")
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     def value(self, y, f):
         return total(_cross_entropy(y, f, self.pos_weight).value)
@@ -99,11 +105,17 @@ class MultilabelBinaryCrossEntropy(_Multilabel):
     def hessian(self, y, f):
         return _cross_entropy(y, f, self.pos_weight).hessian
 
+    def fisher_diagonal(self, y, f):
+        return self.hessian(where(y == y, sigmoid(f), y), f)  # linear in the labels, whose mean is p
+
     def hessian_times(self, y, f, v):
         return _cross_entropy(y, f, self.pos_weight).hessian * v
 
     def majorizer(self, y, f):
         return _cross_entropy(y, f, self.pos_weight).majorizer
+
+    def largest_curvature(self, y, f):
+        return _cross_entropy(y, f, self.pos_weight).largest
 
 
 class MultilabelSoftMargin(_Multilabel):
@@ -121,6 +133,8 @@ class MultilabelSoftMargin(_Multilabel):
     y_domain = UNIT
     formula = "1/K sum_k [-y_k ln p_k - (1 - y_k) ln(1 - p_k)],  p = 1/(1 + e^-f),  K known labels"
     peers = ("torch.nn.MultiLabelSoftMarginLoss",)
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     def share(self, y):
         return 1.0 / maximum(total(where(y == y, 1.0, 0.0)), 1.0)
@@ -134,11 +148,17 @@ class MultilabelSoftMargin(_Multilabel):
     def hessian(self, y, f):
         return self.share(y) * _cross_entropy(y, f, None).hessian
 
+    def fisher_diagonal(self, y, f):
+        return self.hessian(where(y == y, sigmoid(f), y), f)  # linear in the labels, whose mean is p
+
     def hessian_times(self, y, f, v):
         return self.share(y) * _cross_entropy(y, f, None).hessian * v
 
     def majorizer(self, y, f):
         return self.share(y) * _cross_entropy(y, f, None).majorizer
+
+    def largest_curvature(self, y, f):
+        return self.share(y) * _cross_entropy(y, f, None).largest
 
 
 class AsymmetricLoss(_Multilabel):
@@ -172,6 +192,14 @@ class AsymmetricLoss(_Multilabel):
     @property
     def smooth(self):
         return self.gamma_neg > 0 or self.clip == 0
+
+    @property
+    def strict(self):
+        return self.convex
+
+    @property
+    def claims(self):
+        return {"gauss_newton": {"positive": self.clip == 0}, "bounded": {"positive": self.clip == 0}}
 
     def parts(self, y, f):
         """Both kinds of label as one: L = u^g S of P = sigma(m), what the wrong answer got, Q = 1 - P, u = max(P - c, 0).
@@ -209,6 +237,12 @@ class AsymmetricLoss(_Multilabel):
         focus = k.gamma * ((k.b * _times(k.Q, k.S)) * ((k.gamma - 1.0) * Qb + (k.Q - k.P)) + 2.0 * (Qb * Pa))
         return _known(y, where(k.live, k.power * (focus + Pa * (k.Q - k.P * k.d)), 0.0))
 
+    def gauss_newton(self, y, f):
+        k = self.parts(y, f)
+        Qb, Pa = k.Q * k.b, k.P * k.a
+        focus = k.gamma * ((k.gamma - 1.0) * (Qb * (k.b * _times(k.Q, k.S))) + 2.0 * (Qb * Pa))
+        return _known(y, where(k.live, k.power * (focus + Pa * Pa), 0.0))
+
     def hessian_times(self, y, f, v):
         return self.hessian(y, f) * v
 
@@ -228,6 +262,8 @@ class ZLPR(_Multilabel):
     formula = "ln(1 + sum_(y=0) e^f) + ln(1 + sum_(y=1) e^-f)"
     notes = "sigma(f) is no calibrated probability here; the zero that decides is right."
     peers = ("bert4keras multilabel_categorical_crossentropy",)
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     def parts(self, y, f):
         """The two softmaxes, each with one more logit 0: `p`, its distance from 1, and where it is largest."""
@@ -273,6 +309,9 @@ class ZLPR(_Multilabel):
 
     def majorizer(self, y, f):
         return _known(y, where(f == f, 0.5, 0.0))
+
+    def largest_curvature(self, y, f):
+        return self.majorizer(y, f)
 
 
 class MultilabelMargin(_Multilabel):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+from ..curvatures import BOUNDED_GRADIENT
 from ..loss import Classification, numbers
 from ..rowmath import (
     cumulative,
+    exp,
     exp_neg,
     expm1,
     index,
@@ -15,6 +18,7 @@ from ..rowmath import (
     log1p_unit,
     maximum,
     reverse_cumulative,
+    sigmoid,
     size,
     softmax,
     tanh,
@@ -29,7 +33,7 @@ __all__ = ["Coral", "Corn", "CumulativeLogit", "RankedProbabilityScore"]
 def _logistic(x):
     """Of one binary decision that x speaks against: its loss log(1 + e^x), and what that bends like.
 
-    `majorizer` is the curvature of Jaakkola and Jordan's parabola above it.
+    `majorizer` is the curvature of Jaakkola and Jordan's parabola above it, `largest` the largest bend.
     """
     a = abs(x)
     e = exp_neg(a)
@@ -39,6 +43,7 @@ def _logistic(x):
         value=maximum(x, 0.0) + log1p_unit(e),
         slope=where(x > 0.0, inverse, e * inverse),
         bend=e * (inverse * inverse),
+        largest=0.25 + 0.0 * e,
         majorizer=0.5 * (tanh(0.5 * far) / far),
     )
 
@@ -61,6 +66,8 @@ class CumulativeLogit(Classification):
     formula = "-ln[σ(θ_y - f) - σ(θ_(y-1) - f)],  θ_(-1) = -∞,  θ_(K-1) = ∞"
     notes = "One score per sample. The difference is never formed: no log(0) where f is far from the right class."
     peers = ("statsmodels OrderedModel(distr='logit')", "R MASS::polr")
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     def __post_init__(self):
         super().__post_init__()
@@ -87,6 +94,25 @@ class CumulativeLogit(Classification):
         slopes[1:] = 1.0 / expm1(self.thresholds[1:] - self.thresholds[:-1])
         return slopes
 
+    @property
+    def preceding(self):
+        """For each threshold the one before it, -inf for the first."""
+        shifted = self.thresholds - inf
+        shifted[1:] = self.thresholds[:-1]
+        return shifted
+
+    @property
+    def following(self):
+        """For each threshold the one after it, inf for the last."""
+        shifted = self.thresholds + inf
+        shifted[:-1] = self.thresholds[1:]
+        return shifted
+
+    @property
+    def width(self):
+        """1 - e^(preceding - following): sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - e^(a - b))."""
+        return -expm1(self.preceding - self.following)
+
     def decisions(self, y, f):
         """Below the upper threshold and above the lower one: two binary decisions, and whether there are such."""
         upper = total(where(index(self.thresholds) == y, self.thresholds, 0.0))
@@ -108,9 +134,19 @@ class CumulativeLogit(Classification):
         below, above, bounded_above, bounded_below = self.decisions(y, f)
         return where(bounded_above, below.bend, 0.0) + where(bounded_below, above.bend, 0.0)
 
+    def fisher_diagonal(self, y, f):
+        """sum_k sigma'(theta_k - f) (P(k) + P(k + 1)): threshold k bends the loss of the classes on both its sides."""
+        p, q = sigmoid(self.thresholds - f), sigmoid(f - self.thresholds)
+        sides = sigmoid(self.following - f) * sigmoid(f - self.preceding) * self.width
+        return total(p * q * sides)
+
     def majorizer(self, y, f):
         below, above, bounded_above, bounded_below = self.decisions(y, f)
         return where(bounded_above, below.majorizer, 0.0) + where(bounded_below, above.majorizer, 0.0)
+
+    def largest_curvature(self, y, f):
+        below, above, bounded_above, bounded_below = self.decisions(y, f)
+        return where(bounded_above, below.largest, 0.0) + where(bounded_below, above.largest, 0.0)
 
     def hessian_times(self, y, f, v):
         return self.hessian(y, f) * v
@@ -161,12 +197,15 @@ class RankedProbabilityScore(Classification):
 
     def hessian(self, y, f):
         s = softmax(f)
+        return (s.complement - s.p) * centred(s, f, s.p * self.slope(y, s.p)) + self.gauss_newton(y, f)
+
+    def gauss_newton(self, y, f):
+        s = softmax(f)
         front, back = self.tails(y, s.p)
-        g = centred(s, f, s.p * self.slope(y, s.p))
         lower, upper = where(index(f) < y, (1.0 - front) ** 2, 0.0), where(index(f) > y, (1.0 - back) ** 2, 0.0)
         spread = ((cumulative(front * front) - front * front) + reverse_cumulative(lower)
                   + (reverse_cumulative(back * back) - back * back) + cumulative(upper))
-        return (s.complement - s.p) * g + 2.0 * (s.p**2 * spread)
+        return 2.0 * (s.p**2 * spread)
 
     def hessian_times(self, y, f, v):
         s = softmax(f)
@@ -203,6 +242,9 @@ class _BinaryTasks(Classification):
     def majorizer(self, y, f):
         return self.counted(y, _logistic(where(index(f) < y, -f, f)).majorizer)
 
+    def largest_curvature(self, y, f):
+        return self.counted(y, _logistic(f).largest)
+
 
 class Coral(_BinaryTasks):
     r"""Rank-consistent ordinal regression: K - 1 yes-no questions "is the label above k?", all of them answered.
@@ -220,6 +262,8 @@ class Coral(_BinaryTasks):
     formula = "sum_(k<K-1) ln(1 + e^(-f_k if y > k else f_k))"
     notes = "K - 1 columns for K classes; the label is predicted as the number of columns with f_k > 0."
     peers = ("coral_pytorch.losses.coral_loss",)
+    strict = True
+    claims = BOUNDED_GRADIENT
 
 
 class Corn(_BinaryTasks):
@@ -239,6 +283,12 @@ class Corn(_BinaryTasks):
     formula = "sum_(k<=y, k<K-1) ln(1 + e^(-f_k if y > k else f_k))"
     notes = "K - 1 columns for K classes. The inverse link gives conditional probabilities; multiply them up for P(y > k)."
     peers = ("coral_pytorch.losses.corn_loss (other mean)",)
+    claims = {"majorizer": {"positive": False}, "constant": {"positive": False, "bounded": True}}  # noqa: RUF012
 
     def counted(self, y, x):
         return where(index(x) <= y, x, 0.0)
+
+    def fisher_diagonal(self, y, f):
+        """p (1 - p) times the probability that the question is asked, the product of the p before."""
+        log_p = maximum(-_logistic(-f).value, -1e4)
+        return exp(cumulative(log_p) - log_p) * _logistic(f).bend

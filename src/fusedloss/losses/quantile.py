@@ -6,6 +6,7 @@
 
 from math import pi
 
+from ..curvatures import BOUNDED_GRADIENT
 from ..domain import OPEN_UNIT, POSITIVE
 from ..loss import Elementwise, parameter
 from ..vecmath import atan, sigmoid, softplus, where
@@ -56,6 +57,9 @@ class Pinball(Elementwise):
     def majorizer(self, y, f):
         return 0.5 / max(abs(f - y), 1e-30)
 
+    def fisher_diagonal(self, y, f):
+        return self.quantile * self.over
+
 
 class SoftplusPinball(Elementwise):
     r"""The quantile loss with its kink rounded off by a softplus: smooth, convex, positive curvature everywhere.
@@ -74,6 +78,8 @@ class SoftplusPinball(Elementwise):
     smoothing: float = parameter(0.1, POSITIVE)
     formula = "smoothing log(1 + exp(r/smoothing)) - tau r,  r = f - y"
     notes = "smoothing log 2 at r = 0, not 0; the minimiser is the quantile only up to O(smoothing)"
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def over(self):
@@ -98,6 +104,9 @@ class SoftplusPinball(Elementwise):
         tail = sigmoid(-abs(r * self.inverse))
         return self.inverse * (tail * (1 - tail))
 
+    def largest_curvature(self, y, f):
+        return 0.25 * self.inverse
+
 
 class ArctanPinball(Elementwise):
     r"""The quantile loss with its kink rounded off by an arctangent: curvature that decays slowly, made for boosting.
@@ -115,6 +124,8 @@ class ArctanPinball(Elementwise):
     smoothing: float = parameter(0.1, POSITIVE)
     formula = "(tau - 1/2 + atan(v)/π) (y - f) + smoothing/π,  v = (y - f)/smoothing"
     notes = "smoothing/π at r = 0, not 0; the minimiser is the quantile only up to O(smoothing)"
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def tilt(self):
@@ -146,6 +157,9 @@ class ArctanPinball(Elementwise):
         i = 1 / (1 + v * v)
         return self.curvature * (i * i)
 
+    def largest_curvature(self, y, f):
+        return self.curvature
+
 
 class HuberPinball(Elementwise):
     r"""The quantile loss with its kink replaced by a parabola: its slopes are exact beyond delta.
@@ -164,6 +178,7 @@ class HuberPinball(Elementwise):
     formula = "k r²/(2 delta) if |r| ≤ delta else k (|r| - delta/2),  k = tau if r < 0 else 1 - tau,  r = f - y"
     notes = "the Hessian is 0 where |r| > delta; with delta -> 0 pinball"
     peers = ("neuralforecast.losses.HuberQLoss",)
+    claims = BOUNDED_GRADIENT
 
     @property
     def over(self):
@@ -197,6 +212,9 @@ class HuberPinball(Elementwise):
     def majorizer(self, y, f):
         return self.larger / max(abs(f - y), self.delta)        # k of r alone would not lie above the steeper side
 
+    def largest_curvature(self, y, f):
+        return self.larger * self.inverse
+
 
 class Expectile(Elementwise):
     r"""Asymmetric squared error: its minimiser is the tau-expectile of y, for tau = 1/2 the mean.
@@ -213,6 +231,7 @@ class Expectile(Elementwise):
     formula = "k r²,  k = tau if r < 0 else 1 - tau,  r = f - y"
     notes = "an expectile is not the quantile of the same level; no factor 1/2 or 2"
     peers = ("catboost.Expectile", "xgboost.reg:expectileerror")
+    strict = True
 
     @property
     def over(self):
@@ -236,4 +255,7 @@ class Expectile(Elementwise):
         return 2 * where(f - y < 0, self.quantile, self.over)
 
     def majorizer(self, y, f):
+        return 2 * self.larger
+
+    def largest_curvature(self, y, f):
         return 2 * self.larger

@@ -7,6 +7,7 @@ the loss at r and lies above it everywhere (iteratively reweighted least squares
 
 from math import inf, pi
 
+from ..curvatures import BOUNDED_GRADIENT, CONSTANT_HESSIAN
 from ..domain import ABOVE_MINUS_ONE, NON_NEGATIVE, POSITIVE, Interval
 from ..loss import Elementwise, parameter
 from ..vecmath import copysign, cos, exp, expm1, expm1mx, fma, log1p, log1pmx, log_ratio, pow, pow1p, sin, sqrt, where
@@ -61,6 +62,8 @@ class HalfSquaredError(Elementwise):
     formula = "r²/2,  r = f - y"
     notes = "half of what most libraries call MSE"
     peers = ("sklearn._loss.HalfSquaredError", "xgboost.reg:squarederror", "lightgbm.l2", "optax.l2_loss")
+    strict = True
+    claims = CONSTANT_HESSIAN
 
     def value(self, y, f):
         r = f - y
@@ -73,6 +76,12 @@ class HalfSquaredError(Elementwise):
         return 1.0
 
     def majorizer(self, y, f):
+        return 1.0
+
+    def fisher_diagonal(self, y, f):
+        return 1.0
+
+    def largest_curvature(self, y, f):
         return 1.0
 
     def optimum(self, mean):
@@ -93,6 +102,8 @@ class SquaredError(Elementwise):
     notes = "no factor 1/2: for the one boosting libraries optimise take half_squared_error"
     peers = ("sklearn.metrics.mean_squared_error", "torch.nn.MSELoss", "keras.losses.MeanSquaredError",
              "optax.squared_error")
+    strict = True
+    claims = CONSTANT_HESSIAN
 
     def value(self, y, f):
         r = f - y
@@ -105,6 +116,12 @@ class SquaredError(Elementwise):
         return 2.0
 
     def majorizer(self, y, f):
+        return 2.0
+
+    def fisher_diagonal(self, y, f):
+        return 2.0
+
+    def largest_curvature(self, y, f):
         return 2.0
 
     def optimum(self, mean):
@@ -145,6 +162,9 @@ class AbsoluteError(Elementwise):
     def majorizer(self, y, f):
         return 1.0 / max(abs(f - y), 1e-30)
 
+    def fisher_diagonal(self, y, f):
+        return 1.0
+
 
 # ---- convex and robust -------------------------------------------------------------------------------------------
 
@@ -165,6 +185,7 @@ class Huber(Elementwise):
     notes = "the Hessian is 0 where |r| > delta (LightGBM: 1 everywhere); XGBoost's huber_slope is pseudo_huber's"
     peers = ("torch.nn.HuberLoss", "sklearn._loss.HuberLoss", "keras.losses.Huber", "lightgbm.huber",
              "catboost.Huber", "scipy.special.huber", "statsmodels.robust.norms.HuberT")
+    claims = BOUNDED_GRADIENT
 
     def value(self, y, f):
         a = abs(f - y)
@@ -179,6 +200,9 @@ class Huber(Elementwise):
 
     def majorizer(self, y, f):
         return self.delta / max(abs(f - y), self.delta)
+
+    def largest_curvature(self, y, f):
+        return 1.0
 
 
 class SmoothL1(Elementwise):
@@ -195,6 +219,7 @@ class SmoothL1(Elementwise):
     formula = "r²/(2 beta) if |r| < beta else |r| - beta/2,  r = f - y"
     notes = "torch allows beta = 0: that is absolute_error"
     peers = ("torch.nn.SmoothL1Loss",)
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -214,6 +239,9 @@ class SmoothL1(Elementwise):
     def majorizer(self, y, f):
         return 1.0 / max(abs(f - y), self.beta)
 
+    def largest_curvature(self, y, f):
+        return self.inverse
+
 
 class PseudoHuber(Elementwise):
     r"""A smooth Huber loss: quadratic near zero, slope delta in the tails.
@@ -229,6 +257,8 @@ class PseudoHuber(Elementwise):
     formula = "delta² (√(1 + (r/delta)²) - 1),  r = f - y"
     notes = "scipy.special.pseudo_huber and XGBoost (huber_slope) have the same normalisation"
     peers = ("scipy.special.pseudo_huber", "xgboost.reg:pseudohubererror")
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -263,6 +293,9 @@ class PseudoHuber(Elementwise):
         i = 1 / (w * (1 + w))
         return (1 + w) * i
 
+    def largest_curvature(self, y, f):
+        return 1.0
+
 
 class Charbonnier(Elementwise):
     r"""Absolute error made differentiable: the loss of image restoration.
@@ -279,6 +312,8 @@ class Charbonnier(Elementwise):
     formula = "√(r² + epsilon²),  r = f - y"
     notes = "epsilon at r = 0, not 0; kornia's charbonnier_loss is √(r² + 1) - 1"
     peers = ("kornia.losses.charbonnier_loss",)
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -303,6 +338,9 @@ class Charbonnier(Elementwise):
         v = min(a * self.inverse, 1e18)
         return 1 / max(a, self.epsilon * sqrt(1 + v * v))
 
+    def largest_curvature(self, y, f):
+        return self.inverse
+
 
 class LogCosh(Elementwise):
     r"""Logarithm of the hyperbolic cosine: quadratic near zero, |r| - log 2 in the tails, all derivatives smooth.
@@ -318,6 +356,8 @@ class LogCosh(Elementwise):
     formula = "log cosh r,  r = f - y"
     notes = "keras and optax lose all digits for small r (float32: below 1e-4)"
     peers = ("keras.losses.LogCosh", "optax.log_cosh", "catboost.LogCosh")
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     # |r| + log1p(e^-2|r|) - log 2 cancels for small r. With n / d = tanh(|r| / 2), n = 1 - e^-|r| and d = 1 + e^-|r|:
     # log cosh r = log((1 + s) / (1 - s)) for s = (n / d)^2, used near zero, and |r| - log 2 + log1p(e) with
@@ -357,6 +397,12 @@ class LogCosh(Elementwise):
         e = (1 - n) * (1 - n)
         return where(a == 0, 1.0, n * d / ((1 + e) * where(a == 0, 1.0, a)))
 
+    def fisher_diagonal(self, y, f):
+        return 0.5
+
+    def largest_curvature(self, y, f):
+        return 1.0
+
 
 class Fair(Elementwise):
     r"""Quadratic near zero, nearly linear in the tails, smooth everywhere, and it needs only one logarithm.
@@ -371,6 +417,8 @@ class Fair(Elementwise):
     c: float = parameter(1.0, POSITIVE)
     formula = "c² (u - log(1 + u)),  u = |r|/c,  r = f - y"
     peers = ("lightgbm.fair",)
+    strict = True
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -389,6 +437,9 @@ class Fair(Elementwise):
 
     def majorizer(self, y, f):
         return 1 / (1 + abs(f - y) * self.inverse)
+
+    def largest_curvature(self, y, f):
+        return 1.0
 
 
 # ---- redescending: not convex ------------------------------------------------------------------------------------
@@ -410,6 +461,7 @@ class Cauchy(Elementwise):
     notes = "the Hessian is negative where |r| > c; kornia's cauchy_loss is log(1 + r²/2)"
     peers = ("kornia.losses.cauchy_loss", "scipy.optimize.least_squares(loss='cauchy')",
              "statsmodels.robust.norms.Cauchy")
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -432,6 +484,9 @@ class Cauchy(Elementwise):
         u = abs(f - y) * self.inverse
         return 1 / (1 + u * u)
 
+    def largest_curvature(self, y, f):
+        return 1.0
+
 
 class Welsch(Elementwise):
     r"""Bounded and smooth: an outlier costs c^2 / 2 and has no influence, like a Gaussian window (Leclerc's loss).
@@ -449,6 +504,7 @@ class Welsch(Elementwise):
     convex = False
     notes = "the Hessian is negative where (r/c)² > 1/2; kornia's and Barron's exponent is -(r/c)²/2"
     peers = ("kornia.losses.welsch_loss",)
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -470,6 +526,9 @@ class Welsch(Elementwise):
         u = (f - y) * self.inverse
         return exp(-u * u)
 
+    def largest_curvature(self, y, f):
+        return 1.0
+
 
 class GemanMcClure(Elementwise):
     r"""Bounded: an outlier costs c^2 / 2, and its influence falls like 1 / |r|^3.
@@ -487,6 +546,7 @@ class GemanMcClure(Elementwise):
     convex = False
     notes = "the Hessian is negative where (r/c)² > 1/3; kornia's geman_mcclure_loss is 2r²/(r² + 4)"
     peers = ("kornia.losses.geman_mcclure_loss",)
+    claims = BOUNDED_GRADIENT
 
     @property
     def inverse(self):
@@ -512,6 +572,9 @@ class GemanMcClure(Elementwise):
         i = 1 / (1 + u * u)
         return i * i
 
+    def largest_curvature(self, y, f):
+        return 1.0
+
 
 class TukeyBiweight(Elementwise):
     r"""Bounded, and exactly flat beyond c: an outlier has no influence at all (bisquare).
@@ -529,6 +592,7 @@ class TukeyBiweight(Elementwise):
     convex = False
     notes = "the gradient is 0 where |r| ≥ c: start from a Huber fit; statsmodels' rho is the same"
     peers = ("statsmodels.robust.norms.TukeyBiweight",)
+    claims = {"majorizer": {"positive": False}, **BOUNDED_GRADIENT}  # noqa: RUF012
 
     @property
     def inverse(self):
@@ -554,6 +618,9 @@ class TukeyBiweight(Elementwise):
         w = (1 - u) * (1 + u)
         return w * w
 
+    def largest_curvature(self, y, f):
+        return 1.0
+
 
 class Andrews(Elementwise):
     r"""Bounded, and exactly flat beyond pi c: the gradient is one wave of a sine.
@@ -571,6 +638,7 @@ class Andrews(Elementwise):
     convex = False
     notes = "the gradient is 0 where |r| ≥ π c: start from a Huber fit"
     peers = ("statsmodels.robust.norms.AndrewWave",)
+    claims = {"majorizer": {"positive": False}, **BOUNDED_GRADIENT}  # noqa: RUF012
 
     @property
     def inverse(self):
@@ -598,6 +666,9 @@ class Andrews(Elementwise):
         h = 0.5 * min(abs(f - y) * self.inverse, pi)
         s = sin(h)
         return where(h < 0.5 * pi, where(h == 0, 1.0, s / where(h == 0, 1.0, h)) * cos(h), 0.0)
+
+    def largest_curvature(self, y, f):
+        return 1.0
 
 
 def _power(v, h):
@@ -649,6 +720,14 @@ class GeneralRobust(Elementwise):
     @property
     def convex(self):
         return self.alpha >= 1
+
+    @property
+    def strict(self):
+        return self.convex
+
+    @property
+    def claims(self):
+        return CONSTANT_HESSIAN if self.alpha == 2 else BOUNDED_GRADIENT if self.alpha <= 1 else {}
 
     @property
     def b(self):
@@ -708,6 +787,9 @@ class GeneralRobust(Elementwise):
         v = abs(f - y) * self.inverse_width
         w = _power(v, self.power)
         return self.inverse * self.inverse * w
+
+    def largest_curvature(self, y, f):
+        return self.inverse * self.inverse
 
     def gradient_scale(self, y, f):
         """-(u^2 w) / scale; far out 0 for alpha < 0, -2 / scale for alpha = 0 and -inf above."""
@@ -823,6 +905,9 @@ class SquaredEpsilonInsensitive(Elementwise):
     def hessian(self, y, f):
         return where(abs(f - y) >= self.epsilon, 2.0, 0.0)
 
+    def largest_curvature(self, y, f):
+        return 2.0
+
 
 # ---- asymmetric, and powers --------------------------------------------------------------------------------------
 
@@ -850,6 +935,7 @@ class Linex(Elementwise):
     a: float = parameter(1.0)
     formula = "exp(a r) - a r - 1,  r = f - y"
     notes = "overflows to inf where a r > 709 (float32: 88)"
+    strict = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -892,6 +978,14 @@ class Lq(Elementwise):
     @property
     def smooth(self):
         return self.q > 1
+
+    @property
+    def strict(self):
+        return 1 < self.q <= 2
+
+    @property
+    def claims(self):
+        return CONSTANT_HESSIAN if self.q == 2 else {}
 
     @property
     def curvature(self):
@@ -949,6 +1043,10 @@ class SquaredLogError(Elementwise):
         d = _log_error(y, f)
         i = 1 / (1 + f)
         return _faded(2 * (1 - d) * i, i)
+
+    def gauss_newton(self, y, f):
+        i = 1 / (1 + f)
+        return 2 * i * i
 
 
 class AbsolutePercentageError(Elementwise):

@@ -16,8 +16,8 @@ from fractions import Fraction
 from . import tables
 
 __all__ = [
-    "atan", "copysign", "cos", "digamma", "erf", "erfc", "erfcx", "exp", "exp_neg", "expm1", "expm1mx",
-    "fma", "lgamma", "log", "log1mexp", "log1p", "log1p_unit", "log1pmx", "log_ndtr", "log_ratio",
+    "atan", "copysign", "cos", "digamma", "erf", "erf_pos", "erfc", "erfcx", "exp", "exp_neg", "expm1",
+    "expm1mx", "fma", "lgamma", "log", "log1mexp", "log1p", "log1p_unit", "log1pmx", "log_ndtr", "log_ratio",
     "log_sigmoid", "pow", "pow1p", "sigmoid", "sin", "softplus", "sqrt", "tanh", "where",
 ]
 
@@ -265,6 +265,15 @@ def erf(x):
     """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.
 
     -1 at -inf, 1 at inf; -0 is kept. Error 0.9 / 1.0 ulp.
+    """
+    return math.erf(x)
+
+
+@_function(lambda mp, x: mp.erf(x) if x <= FAR else mp.one)
+def erf_pos(x):
+    """erf(x) for x >= 0, cheaper than `erf`, above all where the formula needs `exp_neg(x * x)` too.
+
+    0 at 0, 1 at inf. Undefined for x < 0. Error 2.6 / 3.8 ulp.
     """
     return math.erf(x)
 

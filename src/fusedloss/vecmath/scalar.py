@@ -422,7 +422,7 @@ def _error_function(m):
     """
     F = m.F
     fast_two_sum, two_sum, two_product = m.fast_two_sum, m.two_sum, m.two_product
-    exp_words, scaled, log_words = m.exp_words, m.scaled, m.log_words
+    exp_words, scaled, log_words, exp_neg = m.exp_words, m.scaled, m.log_words, m.exp_neg
     register = _register(F)
     series = _polynomial(m, "ERF")
     C, *coefficients, C_LOW = _constants(m, "ERFCX")
@@ -471,6 +471,13 @@ def _error_function(m):
         return where(abs(x) > ZERO, copysign(r, x), x)
 
     @register
+    def erf_pos(x):                                     # one word all along; below 1 the errors of the tail shrink
+        q = ONE / (x + THREE)
+        u = fma(SIX, q, -ONE)
+        far = fma(-exp_neg(x * x), fma(u, rest(u), C) * q, ONE)
+        return where(x < HALF, fma(x, series(x * x), x), far)
+
+    @register
     def erfc(x):
         n, p, p_low = erfc_tail(abs(x))
         t = scaled(p + p_low, n)
@@ -513,7 +520,7 @@ def _error_function(m):
         r = where(left & (a >= HALF), (r - h) - l, r)
         return where(x == x, r, x)
 
-    return erf, erfc, erfcx, log_ndtr
+    return erf, erf_pos, erfc, erfcx, log_ndtr
 
 
 def _gamma(m):
