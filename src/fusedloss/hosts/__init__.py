@@ -1,0 +1,5 @@
+"""Losses as other libraries expect them: a module per host, loaded when `loss.<host>()` is first asked for.
+
+An adapter is a small class at module level that holds a loss and what it was called with, so it can be pickled, copied
+and sent to other processes. It sees only the public methods of the loss.
+"""
