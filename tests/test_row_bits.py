@@ -188,18 +188,16 @@ import fusedloss as fl
 rng = np.random.default_rng(1)
 found = {}
 
-def add(name, loss, y, f):
-    for F in (np.float64, np.float32):
-        value, grad = loss.value_and_grad(y, f.astype(F))
-        found[f"{name} {F.__name__}"] = value.hex() + " " + hashlib.sha256(grad.tobytes()).hexdigest()[:16]
+def add(name, loss, y, f, F):
+    value, grad = loss.value_and_grad(y, f.astype(F))
+    found[name] = value.hex() + " " + hashlib.sha256(grad.tobytes()).hexdigest()[:16]
 
-for C, n in ((2, 70_005), (3, 50_001), (7, 25_003), (500, 301), (70_000, 3)):
-    add(f"cross-entropy of {C}", fl.CategoricalCrossEntropy(), rng.integers(0, C, n), 2 * rng.normal(size=(n, C)))
+for C, n, F in ((2, 70_005, "f4"), (3, 50_001, "f8"), (11, 15_003, "f8"), (12, 15_003, "f4"), (500, 301, "f4"),
+                (70_000, 3, "f8")):
+    add(f"cross-entropy of {C}", fl.CategoricalCrossEntropy(), rng.integers(0, C, n), 2 * rng.normal(size=(n, C)), F)
 n = 30_001
-add("focal", fl.CategoricalFocal(0.5), rng.integers(0, 5, n), rng.normal(size=(n, 5)))
-add("gaussian", fl.GaussianNLL(), rng.normal(size=n), rng.normal(size=(n, 2)))
-add("gamma", fl.GammaNLL(), rng.gamma(2.0, size=n), rng.normal(size=(n, 2)))
-add("ranked", fl.RankedProbabilityScore(), rng.integers(0, 5, n), np.asfortranarray(rng.normal(size=(n, 5))))
+add("gaussian", fl.GaussianNLL(), rng.normal(size=n), rng.normal(size=(n, 2)), "f4")
+add("ranked", fl.RankedProbabilityScore(), rng.integers(0, 5, n), np.asfortranarray(rng.normal(size=(n, 5))), "f8")
 print(json.dumps(found))
 """
 
@@ -207,7 +205,7 @@ print(json.dumps(found))
 @pytest.mark.process
 def test_cpus_and_threads(run_python, tmp_path):
     """AVX-512, AVX2 and SSE2, one thread and two: tiles of every mover, along the row, streamed; one hex of each."""
-    host = run_python(HEX, FUSEDLOSS_CACHE_DIR=tmp_path / "host")
+    host = run_python(HEX, timeout=300, FUSEDLOSS_CACHE_DIR=tmp_path / "host")
     for name in ("avx2", "sse2", "one thread"):
         cache = tmp_path / ("host" if name == "one thread" else name)
         assert run_python(HEX, timeout=300, FUSEDLOSS_CACHE_DIR=cache, **ENVIRONMENTS[name]) == host, name

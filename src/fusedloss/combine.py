@@ -654,13 +654,13 @@ def terms(loss, y_true, y_pred, sample_weight, reduction, mask) -> dict[str, flo
     for name, a in zip(("y_true", "sample_weight", "mask"), (y, *given[2:]), strict=True):
         if a is not None and a.shape[:1] != f.shape[:1]:
             raise ValueError(f"{name} has shape {a.shape} and y_pred has shape {f.shape}")
+    names = [repr(part) if isinstance(part, _Combination) else shown(part) for part in _terms(loss, 1.0)]
     if loss.by_data:
         loss, *others = loss.of_columns(y, *given[2:])
         if others:
             raise ValueError(f"y_pred has shape {f.shape}; ask for the terms of a loss that is scaled by column for "
                              "one column at a time")
     parts, rows = _terms(loss, 1.0), max(BLOCK, CHUNK // max(1, math.prod(f.shape[1:])) // BLOCK * BLOCK)
-    names = [repr(part) if isinstance(part, _Combination) else shown(part) for part in parts]
     if isinstance(loss, Classification):
         weights = loss.class_weight
         if weights is not None:

@@ -27,7 +27,7 @@ from numba import njit, types
 from numba.core import caching, compiler, serialize
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime import rtsys
-from numba.extending import register_jitable
+from numba.extending import overload, register_jitable
 
 from . import cache, trace
 from . import vecmath as stubs
@@ -227,8 +227,8 @@ def split_parameters(loss):
 
 
 def _self_maker(register, cls, flags, k=0):
-    """(theta -> the `self` of the formulas, and where in theta the next one starts): `self` is a named tuple of numbers, from
-    theta[k] on, of constant flags, and of the same for its parts."""
+    """(theta -> the `self` of the formulas, and where in theta the next one starts): `self` is a named tuple of numbers,
+    from theta[k] on, of constant flags, and of the same for its parts."""
     names, flags = attributes(cls), dict(flags)
     if not names:
         return register(lambda theta: None), k
@@ -266,6 +266,44 @@ def _outside(register, domain, F):
     below = register((lambda x: x < low) if domain.low_closed or math.isinf(low) else (lambda x: x <= low))
     above = register((lambda x: x > high) if domain.high_closed or math.isinf(high) else (lambda x: x >= high))
     return register(lambda x: below(x) | above(x))
+
+
+# ---- for others' compiled code -----------------------------------------------------------------------------------
+
+
+class Inlined(namedtuple("Inlined", "value gradient hessian")):
+    """Functions (y, f) -> number for use inside `numba.njit`; None where the loss has no such formula."""
+
+
+def inlined(loss):
+    """The formulas of an elementwise loss with its parameters as constants."""
+    if loss.rowwise:
+        raise TypeError(f"{loss!r} takes rows, whose loops are written around its formulas: call it on arrays, not in njit")
+    return Inlined(*[_inlined(loss, name) if hasattr(loss, name) else None for name in Inlined._fields])
+
+
+def _inlined(loss, name):
+    numbers, flags = split_parameters(loss)
+
+    def formula_of_one_sample(y, f):
+        return getattr(loss, name)(y, f)
+
+    formula_of_one_sample.__name__ = formula_of_one_sample.__qualname__ = f"{loss.name}_{name}"
+
+    @overload(formula_of_one_sample, jit_options=_FLAGS)
+    def compiled(y, f):
+        F = np.float32 if f == types.float32 else np.float64
+        register = register_jitable(**_FLAGS)
+        function, where = formula(getattr(type(loss), name), F).function, _vecmath(F).where
+        make, theta, nan = _self_maker(register, type(loss), flags)[0], tuple(map(F, numbers)), F(np.nan)
+
+        def implementation(y, f):
+            y, f = F(y), F(f)
+            return where((y != y) | (f != f), nan, F(function(make(theta), y, f)))
+
+        return implementation
+
+    return formula_of_one_sample
 
 
 # ---- kernels -----------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ class _Search:
             side = -np.sign(raw)
             settle(np.isnan(raw), np.nan)
             settle(raw == 0.0, 0.0)
-            end, scale = self.ends(side), self.scales()
+            end, (scale, size_of_score) = self.ends(side), self.scales()
             # the slope along the line is negative up to `low`, where it is -`left`, and is not at `high`, if that is known
             t, low, high, left, slope = np.zeros(self.leaves), np.zeros(self.leaves), end.copy(), abs(raw), -abs(raw)
             step = scale * (0.5 if self.loss.convex else 0.0625)
@@ -103,8 +103,9 @@ class _Search:
                 better = t + newton
                 bracketed, shrinks = high < end, abs(newton) <= 0.5 * step
                 rounding = self.precision * size
-                converged = (abs(slope) <= 2.0 * rounding) | (abs(newton) <= 4.0 * EPSILON * t)
-                noise = ~shrinks & (abs(slope) <= 64.0 * rounding)
+                resolution = self.precision * (size_of_score + t)
+                converged = (abs(slope) <= 2.0 * rounding) | (abs(newton) <= 4.0 * resolution)
+                noise = ~shrinks & ((abs(slope) <= 64.0 * rounding) | (abs(newton) <= 64.0 * resolution))
                 settle(usable & (converged | noise), side * np.clip(better, low, high))
                 walks = ~bracketed & (newton <= np.maximum(scale, 4.0 * step)) & ((passes < 8) | (newton >= 2.0 * step))
                 blind = np.where(bracketed | (t + 2.0 * step >= end), 0.5 * low + 0.5 * high, t + 2.0 * step)
@@ -152,24 +153,30 @@ class _Search:
         return (F(domain.low) if domain.low_closed else np.nextafter(F(domain.low), F(np.inf)),
                 F(domain.high) if domain.high_closed else np.nextafter(F(domain.high), F(-np.inf)))
 
+    def counted(self):
+        """An index of the samples that have weight."""
+        return slice(None) if self.w is None else self.w > 0
+
     def ends(self, side):
         """How far each leaf may go before one of its predictions leaves the domain."""
         end = np.full(self.leaves, np.inf)
         if self.domain.everything:
             return end
         smallest, largest = np.full(self.leaves, np.inf), np.full(self.leaves, -np.inf)
-        counts = slice(None) if self.w is None else self.w > 0
+        counts = self.counted()
         np.minimum.at(smallest, self.ids[counts], self.f[counts])
         np.maximum.at(largest, self.ids[counts], self.f[counts])
         return np.where(side < 0.0, smallest - self.domain.low, self.domain.high - largest)
 
     def scales(self):
-        """A first step: the errors' root mean square where the prediction is in the target's units, else 1."""
-        one = np.ones(self.leaves)
+        """The size of a first step, and that of a raw score, whose roundings limit how well a constant can be known: the
+        errors' root mean square and the scores' mean size, where predictions have the targets' unit; else 1 and 1 more."""
+        counts = self.counted()
+        f, ids = self.f[counts].astype(np.float64), self.ids[counts]
+        samples = np.bincount(ids, minlength=self.leaves)
+        size = np.bincount(ids, abs(f), self.leaves) / samples
         if self.loss.link != "identity" or self.loss.rowwise:
-            return one
-        error = np.subtract(self.y, self.f, dtype=np.float64)
-        if self.w is not None:
-            error[self.w == 0] = 0.0
-        square = np.bincount(self.ids, error * error, self.leaves) / np.bincount(self.ids, minlength=self.leaves)
-        return np.where((square > 0) & (square < np.inf), np.sqrt(square), one)
+            return np.ones(self.leaves), 1.0 + size
+        error = self.y[counts] - f
+        step = np.sqrt(np.bincount(ids, error * error, self.leaves) / samples)
+        return np.where((step > 0) & (step < np.inf), step, 1.0), size

@@ -365,6 +365,25 @@ class Loss:
 
         return made(Curved, self, factor, floor)
 
+    def numba(self) -> Any:
+        """The formulas for use inside your own `@njit` functions: a named tuple (value, gradient, hessian).
+
+        Each is a function of one target and one prediction, with this loss's parameters as constants. It is inlined, in
+        float32 if the prediction is (literals too), else in float64, and SIMD where your loop is. NaN in, NaN out; domains
+        are not checked. `hessian` is None for a loss without. TypeError for a row loss.
+
+        >>> value = fusedloss.Huber(delta=1.35).numba().value
+        >>> @numba.njit
+        ... def total(y, f):
+        ...     s = 0.0
+        ...     for i in range(y.size):
+        ...         s += value(y[i], f[i])
+        ...     return s
+        """
+        from .compile import inlined
+
+        return inlined(self)
+
     # ---- words -----------------------------------------------------------------------------------------------
 
     def describe(self) -> str:
@@ -374,6 +393,29 @@ class Loss:
         return describe(self)
 
     # ---- hosts -----------------------------------------------------------------------------------------------
+
+    def catboost(self, compat: str = "builtin", hessian: str | None = None) -> Any:
+        """The loss for CatBoost: `a = loss.catboost()`, then `CatBoost({**a.params(), "depth": 4}).fit(X, y)`.
+
+        `a` is the `loss_function`; `a.metric` is the `eval_metric`, the mean loss; `a.params(iterations, n_features)` has
+        both, and how leaf values are computed; `a.baseline(y, sample_weight)` is where to start, for `Pool(baseline=)`.
+
+        Parameters
+        ----------
+        compat : "builtin": the conventions of CatBoost's own loss of this kind, so that the models are the same (of
+            `SquaredError` half the derivatives; start at 0 but for RMSE, MAE, Quantile and MAPE). "exact", and losses that
+            CatBoost does not have: a curvature that is positive everywhere, and `init_score` as start.
+        hessian : another one of `curvatures`, not negative, for leaf values by Newton's method.
+
+        Raises
+        ------
+        ValueError : row losses, which CatBoost would call for every single row; scales taken from the data; an unknown
+            compat or hessian, or a hessian that may be negative. In training, as CatBoostError: a target outside the loss's
+            domain; derivatives that are NaN or infinite; more classes than two.
+        """
+        from .hosts.catboost import CatBoostObjective
+
+        return CatBoostObjective(self, compat, hessian)
 
     def scipy(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, l2: float = 0.0,
               fit_intercept: bool = True, *, n_outputs: int | None = None) -> Any:
@@ -461,6 +503,33 @@ class Loss:
         from .hosts.jax import JaxLoss
 
         return JaxLoss(self)
+
+    def lightgbm(self, compat: str = "builtin", hessian: str | None = None, *, sigmoid: float = 1.0,
+                 is_unbalance: bool = False, n_threads: int = 1) -> Any:
+        """The loss as LightGBM's `objective`: `lightgbm.train(a.params(...), dataset, feval=a.metric)`.
+
+        The training set starts at `init_score=a.init_score(y, weight)`, validation sets at `a.valid_init_score(n)`, and
+        `a.finalize(booster)` puts the start value and the link into the model, so that its `predict()` needs neither.
+        `LGBMRegressor(objective=a.sklearn, metric="None")` and `fit(eval_metric=a.sklearn_metric)` take the same object.
+
+        Parameters
+        ----------
+        compat : "builtin" = LightGBM's own convention, curvature and start included, where it has this loss as an
+            objective; its leaves of absolute and quantile errors, which it renews for built-in objectives alone, are grown
+            with a smoothed gradient instead. "exact" = our derivatives, and the minimising constant as start.
+        hessian : one of `curvatures`; default: the built-in's, or else the first one that is positive of "exact",
+            "gauss_newton", "fisher", "majorizer", "bounded" and "constant". At least 1e-16 is handed over.
+        sigmoid : of losses of logits: their slope, as LightGBM's parameter of this name.
+        is_unbalance : weigh the rarer of two classes up to the other's number of samples, as LightGBM's parameter does.
+        n_threads : for gradient and Hessian, while LightGBM's own threads wait.
+
+        Raises
+        ------
+        ValueError : the loss has a row of targets, or no positive curvature; or what the methods of the result say.
+        """
+        from .hosts.lightgbm import LightGBMObjective
+
+        return LightGBMObjective(self, compat, hessian, sigmoid, is_unbalance, n_threads)
 
 
 class Elementwise(Loss):

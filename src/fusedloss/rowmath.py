@@ -20,8 +20,8 @@ import numpy as np
 from . import vecmath
 
 __all__ = [
-    "at", "beside_largest", "cumulative", "first_largest", "index", "largest", "maximum", "minimum", "onehot", "paired_total",
-    "ranks", "reverse_cumulative", "row_of", "size", "smallest", "softmax", "sort", "stack", "total",
+    "at", "beside_largest", "cumulative", "first_largest", "index", "largest", "maximum", "minimum", "onehot",
+    "paired_total", "ranks", "reverse_cumulative", "row_of", "size", "smallest", "softmax", "sort", "stack", "total",
     *vecmath.__all__,
 ]
 
