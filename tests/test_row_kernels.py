@@ -304,6 +304,7 @@ def test_a_class_that_is_ruled_out(F):
                 got = np.delete(got, 2, axis=1)
             np.testing.assert_allclose(got, known, rtol=10 * BAR[F], atol=BAR[F])
     assert loss(np.array([2]), f[:1]) == INF
+    assert fl.GeneralizedCrossEntropy(q=0.5)(np.array([2]), f[:1]) == 2.0  # its largest value
 
 
 # ---- targets -----------------------------------------------------------------------------------------------------

@@ -525,8 +525,7 @@ class GeneralizedCrossEntropy(Classification):
 
     def value(self, y, f):
         log_p = at(y, softmax(f).log_p)
-        x = self.q * log_p
-        return -log_p * where(x == 0.0, 1.0, expm1(x) / _or_one(x))
+        return where(self.q == 0.0, -log_p, -expm1(self.q * log_p) / _or_one(self.q))
 
     def gradient(self, y, f):
         s = softmax(f)
