@@ -14,6 +14,7 @@ import fusedloss as fl
 from fusedloss.hosts.sklearn import _RAW_SCORE, _methods
 from fusedloss.links import LINKS
 
+pytestmark = pytest.mark.hosts
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng
 

@@ -20,6 +20,7 @@ P[:4], LABELS[:4] = [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]
 W = rng.integers(0, 3, N).astype(float)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "parameters", "y", "f"), [
     ("log_loss", {}, LABELS, P),
     ("brier_score_loss", {}, LABELS, P),
@@ -56,6 +57,7 @@ def test_scikit_learn_clips_at_the_epsilon_of_the_dtype():
     assert fl.get("log_loss")(LABELS[:4], P[:4]) == np.inf
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "parameters", "y", "f"), [
     ("mse_loss", {}, Y, F),
     ("l1_loss", {}, Y, F),

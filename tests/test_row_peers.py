@@ -89,6 +89,7 @@ def ignoring(y):
     return y
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "parameters", "y", "f"), [
     ("cross_entropy", {"weight": WEIGHTS, "label_smoothing": 0.2}, ignoring(LABELS), LOGITS),
     ("cross_entropy", {"ignore_index": 3}, LABELS, LOGITS),

@@ -22,6 +22,7 @@ import numpy as np
 
 import fusedloss as fl
 
+from . import host_bars
 from .bench_losses import LIGHT
 from .bench_memory import extra_bytes
 from .bench_peers import LIBRARIES, peers
@@ -358,9 +359,32 @@ def largest(what, conditions, found):
 
 # ---- the table ---------------------------------------------------------------------------------------------------
 
+# ---- inside other libraries --------------------------------------------------------------------------------------
+
+
+def compared(what, conditions, seconds, n, bar, at_least=True):
+    """A row of two functions: how many times as fast ours is as theirs, or (`at_least` False) how many times as long."""
+    columns = (1, 0) if at_least else (0, 1)
+    return Row(what, conditions, per_sample(seconds, 0, n), per_sample(seconds, 1, n), median_ratio(seconds, *columns),
+               best_ratio(seconds, *columns), bar, at_least=at_least)
+
+
+def host_objectives_over_numpy(settings):
+    yield from host_bars.objectives(settings, interleaved, compared)
+
+
+def host_torch_over_torch(settings):
+    yield from host_bars.torch_cross_entropy(settings, interleaved, compared)
+
+
+def combination_over_dearest_term(settings):
+    yield from host_bars.combination(settings, interleaved, compared)
+
+
 BARS = [value_and_grad_over_triad, grad_and_hess_over_triad, value_and_grad_over_peers, score_over_sklearn, small_call,
         import_time, first_call, extra_memory, rows_value_and_grad_over_peers, rows_value_and_grad_over_copy,
-        rows_grad_and_hess_over_numpy, rows_focal_over_peers, rows_distributions_over_peers, rows_extra_memory]
+        rows_grad_and_hess_over_numpy, rows_focal_over_peers, rows_distributions_over_peers, rows_extra_memory,
+        host_objectives_over_numpy, host_torch_over_torch, combination_over_dearest_term]
 HEADER = ("what", "n, dtype, threads", "ours", "theirs", "median (best)", "bar", "reached")
 
 
