@@ -122,9 +122,9 @@ def test_xgboost_leaf(objective, y, link):
 
 
 def test_every_entry_can_be_made_and_says_what_it_is():
-    values = {"log_input": False, "power": 1.25, "q": 1.25, "tweedie_variance_power": 1.25, "weight": (1.0, 2.0),
-              "class_weight": "balanced", "ignore_index": -1, "ignore_class": -1, "p": 2, "estimator": "fair",
-              "score": "LogScore"}
+    values = {"log_input": False, "power": 1.25, "q": 1.25, "tweedie_variance_power": 1.25, "variance_power": 1.25,
+              "weight": (1.0, 2.0), "class_weight": "balanced", "ignore_index": -1, "ignore_class": -1, "p": 2,
+              "estimator": "fair", "score": "LogScore"}
     flags = ("multiclass", "from_logits", "log_target", "full", "scale_by_half")
     needed = {"scoringrules.weighted_interval_score": {"alpha": (0.5, 0.1)}}
     for name, peer in (PEERS | ALIASES).items():

@@ -13,6 +13,8 @@ from .losses import MODULE_OF as _MODULE_OF
 
 if _TYPE_CHECKING:  # for type checkers and editors; at run time __getattr__ loads what is asked for
     from . import cache, domain, rowmath, vecmath
+    from .checking import check
+    from .linear import LinearObjective
     from .loss import Classification, Elementwise, Loss, Rowwise, choice, numbers, parameter
     from .losses.adversarial import *
     from .losses.binary import *
@@ -36,6 +38,8 @@ _ELSEWHERE = {
     "choice": "loss", "numbers": "loss", "parameter": "loss",
     "get": "registry", "list_losses": "registry",
     "score": "scoring", "Scores": "scoring",
+    "check": "checking",
+    "LinearObjective": "linear",
 }
 _SUBMODULES = ("cache", "domain", "rowmath", "vecmath")
 

@@ -1,7 +1,8 @@
-"""The command line: score a file, and look things up. A thin skin; Numba is loaded only to score, and by `doctor`.
+"""The command line: score a file, check a loss, and look things up. A thin skin; Numba is loaded only to score, to check,
+and by `doctor`.
 
-Results go to stdout, all else to stderr. Exit codes: 0 done, 2 wrong usage, 3 something is wrong with the data or with
-reading and writing it, 130 stopped by Ctrl-C.
+Results go to stdout, all else to stderr. Exit codes: 0 done, 1 `check` found something wrong, 2 wrong usage, 3 something is
+wrong with the data or with reading and writing it, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from pathlib import Path
 
 from . import __version__, cache
 from .losses import FAMILIES
-from .registry import example, list_losses, parse
+from .registry import example, imported, list_losses, parse
 
-OK, USAGE, DATA, INTERRUPTED = 0, 2, 3, 130
+OK, WRONG, USAGE, DATA, INTERRUPTED = 0, 1, 2, 3, 130
 
 EXAMPLE = """example:
   fusedloss score examples/flights.parquet --target arr_delay --pred linear --pred boosted \\
@@ -91,6 +92,19 @@ def _parser():
     describe.add_argument("loss", type=_described, metavar="NAME", help="such as huber, huber:delta=15, sklearn.log_loss")
     describe.add_argument("--json", action="store_true")
     describe.set_defaults(run=_describe)
+
+    check = commands.add_parser(
+        "check", help="whether a loss does what it says: derivatives, kinks, convexity, domain, range, SIMD",
+        description="Compare what a loss says about itself with what its formulas do. Exit code 1 if something is wrong.",
+        epilog="example:\n  fusedloss check my_losses.py:Cauchy:c=2.5",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    check.add_argument("loss", metavar="LOSS",
+                       help="MODULE:NAME or FILE.py:NAME, a loss or its class, with parameters as in FILE.py:NAME:c=2.5; or "
+                            "one of `fusedloss list`, such as huber:delta=15")
+    check.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True,
+                       help="compile it and look at the machine code, too (the default)")
+    check.add_argument("--json", action="store_true", help="print JSON, unrounded")
+    check.set_defaults(run=_check, parser=check)
 
     kernels = commands.add_parser("cache", help="where compiled kernels are kept; `clear` deletes them")
     kernels.add_argument("what", nargs="?", choices=("info", "clear"), default="info")
@@ -207,6 +221,21 @@ def _describe(arguments):
     loss = example(arguments.loss) if arguments.loss in list_losses() else parse(arguments.loss)
     print(json.dumps(facts(loss), indent=2) if arguments.json else describe(loss))
     return OK
+
+
+def _check(arguments):
+    from .checking import check
+
+    try:
+        loss = imported(arguments.loss)
+    except (TypeError, ValueError) as error:
+        arguments.parser.error(f"argument LOSS: {error}")
+    try:
+        report = check(loss, compile=arguments.compile)
+    except ImportError as error:
+        return _fail(error, USAGE)
+    print(json.dumps(report.to_dict(), indent=2, allow_nan=False) if arguments.json else report)
+    return OK if report.ok else WRONG
 
 
 def _cache(arguments):

@@ -32,7 +32,7 @@ from numba.extending import overload, register_jitable
 from . import cache, trace
 from . import vecmath as stubs
 from .curvatures import FORMULAS
-from .kernels import cpu, leaves, rows
+from .kernels import cpu, leaves, linear, rows
 from .loss import Loss
 
 # Pinned for every function that is inlined into a kernel. forceinline: above LLVM's threshold the loop would be scalar
@@ -380,6 +380,71 @@ def leaf_quantiles():
     signature = (_array(np.float64), _array(np.float64), _array(np.int64), types.float64, counts, *[numbers] * 3)
     with _lock:
         return _dispatcher("leaf_quantiles", leaves.quantiles, signature, "nogil", ())
+
+
+class Linear(namedtuple("Linear", "F layout index w h")):
+    """What the kernel of `kernels.linear.elementwise` is to be compiled for: `F` the dtype of X, targets and weights; `layout`
+    of X, "C", "F" or "csr" with indices of dtype `index`; `w` whether there are weights; `h` the formula behind the Hessian,
+    None for value and gradient."""
+
+    def signature(self):
+        F, numbers = self.F, _array(np.float64, ndim=2, readonly=False)
+        scalar, index = numba.from_dtype(np.dtype(F)), _array(self.index)
+        return (_array(F), _array(F), _array(F if self.w else None), _array(F), index, index, _array(F), scalar, _array(F),
+                scalar, numbers, numbers, *[types.intp] * 7)
+
+
+def linear_model(loss, request, driver):
+    """The loop over X for a loss of this class."""
+    return _linear_model(type(loss), split_parameters(loss)[1], loss.pred_domain, request, driver)
+
+
+@functools.cache
+def _linear_model(cls, flags, domain, request, driver):
+    F = request.F
+    names = ("value", "gradient") if request.h is None else (request.h,)
+    formulas = {name: formula(getattr(cls, name), F) for name in names}
+
+    def make(register):
+        absent = register(lambda loss, y, f: y)
+        used = [formulas[name].function if name in formulas else absent for name in ("value", "gradient", request.h)]
+        leaf = linear.elementwise(register, F, request, _vecmath(F).where, _self_maker(register, cls, flags)[0], *used,
+                                  _outside(register, domain, F))
+        return linear.parallel(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
+
+    parts = (attributes(cls), flags, repr(domain), request.layout, *[f.digest for f in formulas.values()])
+    with _lock:
+        return _dispatcher(f"linear-{cls.__name__}", make, request.signature(), driver, parts)
+
+
+@functools.cache
+def product(F, b, b_layout, out, driver):
+    """out += A B: `kernels.linear.product`, for matrices of these dtypes."""
+    a, b = (types.Array(numba.from_dtype(np.dtype(dtype)), 2, layout, readonly=True)
+            for dtype, layout in ((F, "A"), (b, b_layout)))
+    signature = (a, b, _array(out, ndim=2, readonly=False), *[types.intp] * 3)
+
+    def make(register):
+        leaf = linear.product(register, F)
+        return linear.parallel_product(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
+
+    with _lock:
+        return _dispatcher("product", make, signature, driver, (F.__name__,))
+
+
+@functools.cache
+def sparse_product(F, index, b, out, transposed, driver):
+    """out += X B or X^T B: `kernels.linear.sparse_product`."""
+    index = _array(index)
+    signature = (_array(F), index, index, types.intp, types.intp, _array(b, ndim=2), _array(out, ndim=2, readonly=False),
+                 *[types.intp] * 3)
+
+    def make(register):
+        leaf = linear.sparse_product(register, F, transposed)
+        return linear.parallel_sparse_product(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
+
+    with _lock:
+        return _dispatcher("sparse_product", make, signature, driver, (F.__name__, transposed))
 
 
 class RowRequest(namedtuple("RowRequest", "F y y_layout layout w mask ignoring class_factor wanted along frugal")):

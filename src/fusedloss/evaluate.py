@@ -78,6 +78,30 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
     return results[0] if len(results) == 1 else tuple(results)
 
 
+def derivatives_of_few(loss, hessian, y, f):
+    """Gradient and Hessian of every sample, rows of a new (2, n) array: for hosts that call very often with few samples.
+
+    `y` and `f` are (n,) arrays that a kernel reads as they are: plain dtypes, aligned, contiguous. `hessian` None: the
+    second row is 1. None where they are something else, or where a sample is outside the loss's domain: `grad_and_hess`
+    takes more, and says what is wrong with the rest.
+    """
+    if y.shape != f.shape:
+        return None
+    plan = _plan(loss, "grad" if hessian is None else "grad_and_hess", hessian, True, f.dtype, y.dtype, None, None)
+    result, partials = np.empty((2, f.size), plan.F), np.empty(((f.size + BLOCK - 1) // BLOCK, 2))
+    h = None if hessian is None else result[1]
+    try:
+        plan.kernel("serial")(plan.theta, y, f, None, None, plan.F(1.0), partials, None, None, result[0], h,
+                              0, len(partials), 1)
+    except TypeError:  # not arrays that this kernel was compiled for
+        return None
+    if plan.checks and (partials.item(1) if len(partials) == 1 else partials[:, 1].any()):
+        return None
+    if h is None:
+        result[1] = 1.0
+    return result
+
+
 PLAIN = frozenset(map(np.dtype, ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")))
 """Dtypes that kernels read as they are; the others are looked at more closely by `arrays.view`."""
 
@@ -133,8 +157,9 @@ def curvature(loss, hessian):
     """The formula behind `hessian=`."""
     available = loss.curvatures
     if hessian not in available:
-        if not available:
-            raise ValueError(f"{type(loss).__name__} has no formula hessian(self, y, f), which this method needs")
+        if not available or (hessian == "exact" and not hasattr(loss, "hessian")):
+            instead = f"; pass hessian={' or '.join(map(repr, available))}" if available else ""
+            raise ValueError(f"{type(loss).__name__} has no formula hessian(self, y, f), which this method needs{instead}")
         raise ValueError(f"hessian must be one of {', '.join(map(repr, available))} for {type(loss).__name__}, "
                          f"found {hessian!r}")
     return formula_of(loss, hessian)

@@ -398,9 +398,10 @@ def _predictions(loss, f):
 
 
 def _parameter_length(loss):
-    """The length of the rows of a loss of a single score: that of its array parameter."""
-    values = (getattr(loss, spec.name) for spec in fields(loss) if spec.name != "class_weight")
-    return next(value.size for value in values if isinstance(value, np.ndarray))
+    """The length of the rows of a loss of a single score: that of its array parameter, or of its part's."""
+    values = [getattr(loss, spec.name) for spec in fields(loss) if spec.name != "class_weight"]
+    sizes = [value.size for value in values if isinstance(value, np.ndarray)]
+    return sizes[0] if sizes else _parameter_length(loss.parts[0])
 
 
 def _targets(loss, y, f, n_classes):

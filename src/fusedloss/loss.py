@@ -395,10 +395,10 @@ class Loss:
     # ---- hosts -----------------------------------------------------------------------------------------------
 
     def catboost(self, compat: str = "builtin", hessian: str | None = None) -> Any:
-        """The loss for CatBoost: `a = loss.catboost()`, then `CatBoost({**a.params(), "depth": 4}).fit(X, y)`.
+        """The loss for CatBoost: `a = loss.catboost()`, then `CatBoost(a.params(X.shape[1], depth=4)).fit(X, y)`.
 
-        `a` is the `loss_function`; `a.metric` is the `eval_metric`, the mean loss; `a.params(iterations, n_features)` has
-        both, and how leaf values are computed; `a.baseline(y, sample_weight)` is where to start, for `Pool(baseline=)`.
+        `a` is the `loss_function`, `a.metric` the `eval_metric` (the mean loss), `a.params(n_features, **more)` both, how
+        leaf values are found, and `more`; `a.baseline(y, sample_weight)` is where to start, for `Pool(baseline=)`.
 
         Parameters
         ----------
@@ -503,6 +503,32 @@ class Loss:
         from .hosts.jax import JaxLoss
 
         return JaxLoss(self)
+
+    def xgboost(self, compat: str = "builtin", hessian: str | None = None) -> Any:
+        """The loss for XGBoost: `xgboost.train(a.params(dtrain, max_depth=6), dtrain, obj=a, custom_metric=a.metric)`.
+
+        `a.params(dtrain)` has the objective to keep, which makes predictions of raw scores and names the saved model, the
+        start, and what else belongs to the loss; `a.metric` is the mean loss, which early stopping minimises. For
+        scikit-learn's interface `XGBRegressor(**a.sklearn_params(y))` (`XGBClassifier` for losses of logits with class
+        labels) and `eval_metric=a.sklearn_metric`.
+
+        Parameters
+        ----------
+        compat : "builtin": the derivatives, start and parameters of XGBoost's own objective of this kind, as the installed
+            version has it, so that the models are the same (of `SquaredError` half the derivatives). "exact", and losses
+            that XGBoost does not have: our derivatives, and the constant that minimises the loss as start.
+        hessian : another one of `curvatures`; default: the built-in's, or else the first one that is positive of "exact",
+            "gauss_newton", "fisher", "majorizer", "bounded" and "constant". At least 1e-16 is handed over.
+
+        Raises
+        ------
+        ImportError : without XGBoost.
+        ValueError : an unknown compat or hessian, a loss without positive curvature, or one whose predictions cannot be any
+            number; or what the methods of the result say.
+        """
+        from .hosts.xgboost import XGBoostObjective
+
+        return XGBoostObjective(self, compat, hessian)
 
     def lightgbm(self, compat: str = "builtin", hessian: str | None = None, *, sigmoid: float = 1.0,
                  is_unbalance: bool = False, n_threads: int = 1) -> Any:

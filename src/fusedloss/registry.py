@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import MISSING, fields
+import os
+import sys
+from dataclasses import MISSING, fields, replace
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 from .loss import Loss, snake_case
 from .losses import FAMILIES, MODULE_OF
@@ -68,16 +72,72 @@ def example(name: str) -> Loss:
 
 def parse(text: str) -> Loss:
     """A loss from the text of a command line: `huber:delta=15`, `tweedie:power=1.7`, `xgboost.reg:tweedie`."""
+    name, parameters = _split(text)
+    try:
+        return get(name, **parameters)
+    except TypeError as error:
+        raise ValueError(f"{text}: {error}") from None
+
+
+def imported(text: str) -> Loss:
+    """The same, or a loss of somebody's own: `module:Name`, `file.py:Name` (a loss, or its class), `file.py:Name:c=2.5`.
+
+    Modules are looked for in the working directory first. ValueError, TypeError: it cannot be had, and why.
+    """
+    name, parameters = _split(text)
+    place, _, attribute = name.rpartition(":")
+    from .peers import PEERS
+
+    if not place or name in PEERS:
+        return parse(text)
+    module = _module(place)
+    found = getattr(module, attribute, None)
+    if found is None:
+        close = difflib.get_close_matches(attribute, [key for key, value in vars(module).items() if _is_loss(value)], 3, 0.3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"{place} has no {attribute!r}{hint}")
+    if not _is_loss(found):
+        raise TypeError(f"{text} is no loss and no class of one, but {found!r}")
+    if isinstance(found, Loss):
+        return replace(found, **parameters)
+    try:
+        return found(**parameters)
+    except TypeError as error:
+        raise ValueError(f"{text}: {error}; pass parameters as in {name}:c=2.5") from None
+
+
+def _is_loss(value):
+    return isinstance(value, Loss) or (isinstance(value, type) and issubclass(value, Loss))
+
+
+def _module(place):
+    """A module by its name, or by the name of its file."""
+    path = Path(place).resolve() if place.endswith(".py") else None
+    if path and not path.is_file():
+        raise ValueError(f"{place}: there is no such file")
+    folder = str(path.parent) if path else os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        if path is None:
+            return import_module(place)
+        spec = spec_from_file_location(str(path), path)  # its stem may be the name of another module
+        module = sys.modules[spec.name] = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except Exception as error:  # a module may raise anything
+        raise ValueError(f"{place} cannot be imported: {type(error).__name__}: {error}") from None
+
+
+def _split(text):
+    """(name, parameters) of the text of a command line."""
     name, parameters = text, {}
     while ":" in name and "=" in name.rpartition(":")[2]:
         name, _, pairs = name.rpartition(":")
         for pair in pairs.split(","):
             key, _, value = pair.partition("=")
             parameters[key.strip()] = _value(value.strip())
-    try:
-        return get(name, **parameters)
-    except TypeError as error:
-        raise ValueError(f"{text}: {error}") from None
+    return name, parameters
 
 
 def _value(text: str):
