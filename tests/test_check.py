@@ -470,6 +470,26 @@ class Floats(fl.Elementwise):
         return 2 * (f - y)
 
 
+class Piecewise(fl.Elementwise):
+    """The gradient is a float that does not come from its arguments."""
+
+    smooth = False
+
+    def value(self, y, f):
+        return where(f > y, 0.75 * (f - y), 0.25 * (y - f))
+
+    def gradient(self, y, f):
+        return 0.75 if f > y else -0.25
+
+
+class GradientOfFloats(Floats):
+    def value(self, y, f):
+        return (f - y) ** 2
+
+    def gradient(self, y, f):
+        return 2 * float(f - y)
+
+
 class Method(fl.Elementwise):
     def square(self, r):
         return r * r
@@ -512,6 +532,8 @@ def test_formulas_that_do_not_run():
     assert "raises NameError: name 'hubber' is not defined" in found(Unknown, "value")
     assert "there is no sinc for them; use functions of fusedloss.vecmath" in found(NoExactForm, "value")
     assert "it makes floats of its arguments" in found(Floats, "value")
+    assert "gradient cannot be computed in many digits" in found(GradientOfFloats, "gradient")
+    assert not found(Piecewise, "gradient")
     assert "is a row; it must be one number per row of predictions" in found(RowValue, "value")
     assert "returns 2 numbers for a row of 4 predictions" in found(ShortRow, "gradient")
 

@@ -399,6 +399,7 @@ def test_copies():
     estimator = cb.CatBoostRegressor(**a.params(**COMMON))
     assert clone(estimator).get_params()["loss_function"] is a
     assert clone(estimator).get_params()["eval_metric"] == MeanLoss(a.loss)
+    clone(cb.CatBoostClassifier(**fl.BinaryCrossEntropy().catboost().params(**COMMON)))  # its class_names too
 
 
 def test_models_are_pickled_and_saved_with_their_start(tmp_path):

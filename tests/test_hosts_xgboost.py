@@ -105,14 +105,15 @@ def test_built_in_objectives_are_reproduced(name, weighted):
 
 
 def test_weights_of_classes_are_weights_of_samples():
-    X, y, w = data("digits")
-    weight = np.linspace(0.5, 3.0, 10)
-    loss = fl.CategoricalCrossEntropy(class_weight=weight)
-    dtrain = xgb.DMatrix(X, label=y, weight=w)
-    ours = xgb.train(loss.xgboost().params(dtrain, **OPTIONS), dtrain, 5, obj=loss.xgboost())
-    dpeer = xgb.DMatrix(X, label=y, weight=w * weight[y])
-    peer = xgb.train({"objective": "multi:softprob", "num_class": 10, **OPTIONS}, dpeer, 5)
-    np.testing.assert_allclose(ours.predict(dtrain), peer.predict(dtrain), atol=1e-6)
+    _, y, w = data("wine")
+    weight = np.array([0.5, 1.0, 3.0])
+    a, f = fl.CategoricalCrossEntropy(class_weight=weight).xgboost(), np.random.default_rng(0).normal(size=(len(y), 3))
+    g, h = a.sklearn(y, f, w)
+    p, total = np.exp(f) / np.exp(f).sum(1, keepdims=True), (w * weight[y])[:, None]
+    np.testing.assert_allclose(g, total * (p - np.eye(3)[y]), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(h, total * 2 * p * (1 - p), rtol=1e-5)
+    shares = np.bincount(y, total[:, 0]) / total.sum() + 1e-6
+    np.testing.assert_allclose(a.params(y, w)["base_score"], np.log(shares) - np.log(shares).mean(), rtol=1e-6)
 
 
 def test_subsampling_is_that_of_the_built_in():
@@ -150,6 +151,8 @@ def test_smoothed_derivatives_follow_the_errors():
     c = scale / np.hypot(scale, r)
     np.testing.assert_allclose(g, w[:, None] * r * c, rtol=2e-6)
     np.testing.assert_allclose(h, w[:, None] * c, rtol=2e-6)
+    for found, expected in zip(loss.xgboost().sklearn(np.stack([y, y], 1), f, w), (g, h), strict=True):
+        np.testing.assert_array_equal(found, expected)  # no objective is kept there, and no leaves are replaced
 
     loss = fl.MultiQuantile(levels=(0.1, 0.7))
     g, h = host._grad_and_hess(host.convention(loss, (3, 4)).derivatives(loss), "exact", y, f, w)
@@ -303,7 +306,9 @@ def test_scikit_learn_interface_reproduces_the_built_in():
     peer = xgb.XGBRegressor(**options).fit(X, y, sample_weight=w)
     np.testing.assert_array_equal(ours.predict(X), peer.predict(X))
 
-    ours = xgb.XGBRegressor(**fl.Poisson().xgboost().sklearn_params(y, w, **options)).fit(X, y, sample_weight=w)
+    params = fl.Poisson().xgboost().sklearn_params(y, w, **options)
+    assert params["max_delta_step"] == 0.7
+    ours = xgb.XGBRegressor(**params).fit(X, y, sample_weight=w)
     peer = xgb.XGBRegressor(objective="count:poisson", **options).fit(X, y, sample_weight=w)
     np.testing.assert_allclose(fl.Poisson().inverse_link(ours.predict(X)), peer.predict(X), rtol=5e-6)
 
@@ -379,10 +384,9 @@ def test_copies(copied):
 
 
 @pytest.mark.process
-def test_searches_in_other_processes(tmp_path, monkeypatch):
+def test_searches_in_other_processes():
     from sklearn.model_selection import GridSearchCV
 
-    monkeypatch.setenv("FUSEDLOSS_CACHE_DIR", str(tmp_path))
     X, y, _ = data("breast_cancer")
     a = fl.BinaryCrossEntropy().xgboost()
     found = [GridSearchCV(xgb.XGBClassifier(**a.sklearn_params(y, n_estimators=5, n_jobs=1)), {"max_depth": [2, 3]}, cv=2,
@@ -463,17 +467,20 @@ def test_parameters_that_contradict_the_loss_are_refused():
     assert fl.Pinball(quantile=0.3).xgboost().params(quantile_alpha=0.3)["quantile_alpha"] == 0.3
 
 
-def test_a_missing_xgboost_is_named(run_python):
+def test_a_missing_or_old_xgboost_is_named(run_python):
     printed = run_python("""
 import sys
-sys.modules["xgboost"] = None
+from types import SimpleNamespace
 import fusedloss as fl
-try:
-    fl.Huber().xgboost()
-except ImportError as error:
-    print(error)
-""")
-    assert 'pip install "fusedloss[xgboost]"' in printed
+for module in (None, SimpleNamespace(__version__="3.1.3")):
+    sys.modules["xgboost"] = module
+    try:
+        fl.Huber().xgboost()
+    except ImportError as error:
+        print(error)
+""").splitlines()
+    assert 'pip install "fusedloss[xgboost]"' in printed[0]
+    assert "3.2 or newer, found 3.1.3" in printed[1]
 
 
 # ---- the page ----------------------------------------------------------------------------------------------------

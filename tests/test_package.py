@@ -145,7 +145,7 @@ def test_docstrings_examples_work():
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("page", ["README.md", "docs/rows.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/linear.md", "docs/rows.md"])
 def test_examples_of_a_page_print_what_it_says(page, monkeypatch):
     """Every `>>>` of a page, in order, in one namespace; numbers are compared as printed."""
     monkeypatch.chdir(ROOT)

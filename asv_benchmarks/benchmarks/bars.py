@@ -357,7 +357,52 @@ def largest(what, conditions, found):
     return Row(what, conditions, f"{max(found):.3g} MB", f"(C = {each})", max(found), min(found), 2, unit="MB")
 
 
-# ---- the table ---------------------------------------------------------------------------------------------------
+# ---- linear models -----------------------------------------------------------------------------------------------
+
+LINEAR = [(20, 4, 2), (100, 3, 1.8), (500, 2.5, 1.3), (2000, 1.8, 1.2)]  # columns, bars against scikit-learn and BLAS
+
+
+def linear_value_and_grad_over_peers(settings):
+    """Logistic regression on 320 MB of X: nanoseconds per sample are per row. Each with as many threads as it takes."""
+    from sklearn._loss import HalfBinomialLoss
+    from sklearn.linear_model._linear_loss import LinearModelLoss
+
+    rng = np.random.default_rng(0)
+    for d, *bars in LINEAR:
+        n = 4 * settings.n // d
+        X, y, w = rng.normal(size=(n, d)), rng.integers(0, 2, n).astype(float), rng.normal(size=d + 1) / np.sqrt(d)
+        objective, peer, loss = fl.LinearObjective(fl.BinaryCrossEntropy(), X, y), LinearModelLoss(
+            HalfBinomialLoss(), fit_intercept=True), fl.BinaryCrossEntropy()
+
+        def blas(X=X, y=y, w=w, loss=loss):
+            value, slopes = loss.value_and_grad(y, X @ w[:-1] + w[-1])
+            return value, np.append(X.T @ slopes, slopes.sum())
+
+        functions = [lambda objective=objective, w=w: objective(w),
+                     lambda peer=peer, X=X, y=y, w=w: peer.loss_gradient(w, X, y, n_threads=threads()), blas]
+        for function in functions[1:]:
+            np.testing.assert_allclose(function()[1], functions[0]()[1], rtol=1e-7, atol=1e-12)
+        seconds = interleaved(settings.rounds, *functions, pause=0.01)
+        names = ("scikit-learn's LinearModelLoss", "X @ w, loss, X.T @ g")
+        for k, (name, bar) in enumerate(zip(names, bars, strict=True), 1):
+            what = f"LinearObjective logistic value_and_grad, d = {d:,}, against {name}"
+            yield Row(what, settings.conditions("float64", n),
+                      per_sample(seconds, 0, n), per_sample(seconds, k, n), median_ratio(seconds, k, 0),
+                      best_ratio(seconds, k, 0), bar, at_least=True)
+
+
+def linear_extra_memory(settings):
+    """Of many classes: what is allocated beyond the gradient, in percent of the logits that are never made."""
+    rng = np.random.default_rng(0)
+    n, d, columns = 10_000, 100, 10_000
+    W, y = np.zeros((d + 1, columns)), rng.integers(0, columns, n)
+    for dtype in DTYPES:
+        X = rng.normal(size=(n, d)).astype(dtype)
+        objective = fl.LinearObjective(fl.CategoricalCrossEntropy(), X, y, n_outputs=columns)
+        extra = extra_bytes(lambda objective=objective: objective(W), W.nbytes)
+        yield absolute(f"extra memory, LinearObjective softmax value_and_grad, d = 100, C = {columns:,}, tracemalloc",
+                       settings.conditions(dtype, n), [100 * extra / (n * columns * X.itemsize)], 1, "% of the logits")
+
 
 # ---- inside other libraries --------------------------------------------------------------------------------------
 
@@ -381,10 +426,14 @@ def combination_over_dearest_term(settings):
     yield from host_bars.combination(settings, interleaved, compared)
 
 
+# ---- the table ---------------------------------------------------------------------------------------------------
+
+
 BARS = [value_and_grad_over_triad, grad_and_hess_over_triad, value_and_grad_over_peers, score_over_sklearn, small_call,
         import_time, first_call, extra_memory, rows_value_and_grad_over_peers, rows_value_and_grad_over_copy,
         rows_grad_and_hess_over_numpy, rows_focal_over_peers, rows_distributions_over_peers, rows_extra_memory,
-        host_objectives_over_numpy, host_torch_over_torch, combination_over_dearest_term]
+        host_objectives_over_numpy, host_torch_over_torch, combination_over_dearest_term,
+        linear_value_and_grad_over_peers, linear_extra_memory]
 HEADER = ("what", "n, dtype, threads", "ours", "theirs", "median (best)", "bar", "reached")
 
 

@@ -383,15 +383,15 @@ def leaf_quantiles():
 
 
 class Linear(namedtuple("Linear", "F layout index w h")):
-    """What the kernel of `kernels.linear.elementwise` is to be compiled for: `F` the dtype of X, targets and weights; `layout`
-    of X, "C", "F" or "csr" with indices of dtype `index`; `w` whether there are weights; `h` the formula behind the Hessian,
-    None for value and gradient."""
+    """What the kernel of `kernels.linear.elementwise` is to be compiled for: `F` the dtype of X, targets and weights;
+    `layout`, "C", "F" or "csr" with indices of dtype `index`; `w` whether there are weights; `h` the formula behind the
+    Hessian, None for value and gradient."""
 
     def signature(self):
         F, numbers = self.F, _array(np.float64, ndim=2, readonly=False)
         scalar, index = numba.from_dtype(np.dtype(F)), _array(self.index)
         return (_array(F), _array(F), _array(F if self.w else None), _array(F), index, index, _array(F), scalar, _array(F),
-                scalar, numbers, numbers, *[types.intp] * 7)
+                scalar, numbers, numbers, *[types.intp] * 6)
 
 
 def linear_model(loss, request, driver):
@@ -408,9 +408,8 @@ def _linear_model(cls, flags, domain, request, driver):
     def make(register):
         absent = register(lambda loss, y, f: y)
         used = [formulas[name].function if name in formulas else absent for name in ("value", "gradient", request.h)]
-        leaf = linear.elementwise(register, F, request, _vecmath(F).where, _self_maker(register, cls, flags)[0], *used,
+        return linear.elementwise(register, F, request, _vecmath(F).where, _self_maker(register, cls, flags)[0], *used,
                                   _outside(register, domain, F))
-        return linear.parallel(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
 
     parts = (attributes(cls), flags, repr(domain), request.layout, *[f.digest for f in formulas.values()])
     with _lock:
@@ -422,14 +421,9 @@ def product(F, b, b_layout, out, driver):
     """out += A B: `kernels.linear.product`, for matrices of these dtypes."""
     a, b = (types.Array(numba.from_dtype(np.dtype(dtype)), 2, layout, readonly=True)
             for dtype, layout in ((F, "A"), (b, b_layout)))
-    signature = (a, b, _array(out, ndim=2, readonly=False), *[types.intp] * 3)
-
-    def make(register):
-        leaf = linear.product(register, F)
-        return linear.parallel_product(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
-
+    signature = (a, b, _array(out, ndim=2, readonly=False), types.intp, types.intp)
     with _lock:
-        return _dispatcher("product", make, signature, driver, (F.__name__,))
+        return _dispatcher("product", lambda register: linear.product(register, F), signature, driver, (F.__name__,))
 
 
 @functools.cache
@@ -437,14 +431,10 @@ def sparse_product(F, index, b, out, transposed, driver):
     """out += X B or X^T B: `kernels.linear.sparse_product`."""
     index = _array(index)
     signature = (_array(F), index, index, types.intp, types.intp, _array(b, ndim=2), _array(out, ndim=2, readonly=False),
-                 *[types.intp] * 3)
-
-    def make(register):
-        leaf = linear.sparse_product(register, F, transposed)
-        return linear.parallel_sparse_product(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
-
+                 types.intp, types.intp)
     with _lock:
-        return _dispatcher("sparse_product", make, signature, driver, (F.__name__, transposed))
+        return _dispatcher("sparse_product", lambda register: linear.sparse_product(register, F, transposed), signature,
+                           driver, (F.__name__, transposed))
 
 
 class RowRequest(namedtuple("RowRequest", "F y y_layout layout w mask ignoring class_factor wanted along frugal")):

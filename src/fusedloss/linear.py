@@ -45,6 +45,9 @@ SCORES, NUMBERS, FEWEST_ROWS = 1 << 16, 1 << 19, 32
 """Scores of a block of a loss of rows, and numbers in its rows of X. With fewer rows than 32 a block would spend its time on
 reading and writing the gradient of the coefficients."""
 
+NUMBERS_PER_SAMPLE = 16
+"""Numbers of X that take as long as a sample of a loss, by which `drivers` decides whether threads pay."""
+
 LARGEST_HESSIAN = 1 << 27
 """Numbers in the largest matrix that `hess` makes: 1 GB."""
 
@@ -62,19 +65,22 @@ class LinearObjective:
         blocks are float64. C and Fortran order and CSR are read in place, anything else is copied group by group of rows.
     y : array (n,), or what the loss takes as targets of n predictions; for a loss of numbers also (n, k). They are checked
         here, once.
-    sample_weight : array (n,), not negative; 0 takes a sample out entirely, NaN in y and in its row of X included (where X has
-        such rows, the others are copied).
+    sample_weight : array (n,), not negative; 0 takes a sample out entirely, NaN in y and in its row of X included (where X
+        has such rows, the others are copied).
     l2 : not negative.
     fit_intercept : the intercept is the last element of w, (d + 1,). Of losses of rows w is the matrix (d + 1, C), the
         intercepts its last row; flattened in C order it will do as well.
     n_outputs : C of a loss of rows, where more than the largest label plus one, or not known from the loss and y.
-    n_threads, executor : as in `Loss.__call__`; the result is the same to the last bit.
+    n_threads, executor : as in `Loss.__call__`, with the same bits; X itself is never read by Numba's threads, but by ours.
 
     Raises
     ------
     ValueError, TypeError : naming the argument, what was found, and the remedy. A prediction outside the loss's domain
         (raw scores have none) is an error when it comes up.
     """
+
+    parameter = "w"
+    """What errors call it."""
 
     def __init__(self, loss: Loss, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, l2: float = 0.0,
                  fit_intercept: bool = True, n_outputs: int | None = None, n_threads: int | None = None,
@@ -123,7 +129,7 @@ class LinearObjective:
 
     def value_and_grad(self, w: ArrayLike) -> tuple[float, ndarray]:
         """The value and its gradient, a new float64 array shaped like w."""
-        W, shape = self._matrix("w", w)
+        W, shape = self._matrix(self.parameter, w)
         value, gradient, _ = self._engine.first_order(W, False)
         return self._penalised(value, W), self._finished(gradient, W).reshape(shape)
 
@@ -134,13 +140,13 @@ class LinearObjective:
         linear layer. Not for sparse X."""
         if self._sparse:
             raise TypeError("the gradient for X has a number in every place, and X is sparse: pass X.toarray()")
-        W, shape = self._matrix("w", w)
+        W, shape = self._matrix(self.parameter, w)
         value, gradient, slopes = _Blocks(self).first_order(W, True)
         return self._penalised(value, W), self._finished(gradient, W).reshape(shape), slopes
 
     def hvp(self, w: ArrayLike, v: ArrayLike) -> ndarray:
         """The Hessian at w times v, a new float64 array shaped like w."""
-        (W, shape), (V, _) = self._matrix("w", w), self._matrix("v", v)
+        (W, shape), (V, _) = self._matrix(self.parameter, w), self._matrix("v", v)
         return self._finished(self._engine.second_order(W, V), V).reshape(shape)
 
     def hess(self, w: ArrayLike) -> ndarray:
@@ -148,7 +154,7 @@ class LinearObjective:
 
         ValueError where it would take more than 1 GB: `hvp` gives its products.
         """
-        W, _ = self._matrix("w", w)
+        W, _ = self._matrix(self.parameter, w)
         if W.size**2 > LARGEST_HESSIAN:
             raise ValueError(f"the Hessian has {W.size:,} x {W.size:,} numbers, {W.size**2 * 8e-9:.3g} GB: use "
                              "hvp(w, v), its product with a vector")
@@ -211,6 +217,7 @@ class _OnePass:
         self.w = None if objective.sample_weight is None else np.ascontiguousarray(objective.sample_weight, F)
         self.loss, = objective._losses
         self.theta = np.array(compile.split_parameters(self.loss)[0], F)
+        self.kernels = {}
 
     def first_order(self, W, _):
         partials, totals = self._run(W, W, None)
@@ -231,8 +238,6 @@ class _OnePass:
         """(partials, totals) of all groups, see `kernels.linear.elementwise`."""
         objective, F, d = self.objective, self.F, self.objective.n_features
         X = objective.X
-        index = X.indices.dtype if self.layout == "csr" else None
-        request = compile.Linear(F, "C" if self.layout is None else self.layout, index, self.w is not None, hessian)
         lines = []
         for vector in (W, V):
             line = np.zeros(self.width, F)
@@ -240,28 +245,32 @@ class _OnePass:
             lines += [line, F(vector[d]) if objective.fit_intercept else F(0.0)]
         partials, totals = np.empty((self.groups, 3)), np.empty((self.groups, self.width))
 
-        def call(driver, rows, memory, partials, totals, first, last, step):
-            y, w = self.y[rows], None if self.w is None else self.w[rows]
-            compile.linear_model(self.loss, request, driver)(self.theta, y, w, *memory, *lines, partials, totals,
-                                                             y.size, d, self.block, self.rows, first, last, step)
+        def call(driver, y, w, memory, partials, totals, first, last):
+            self._kernel(hessian, driver)(self.theta, y, w, *memory, *lines, partials, totals, y.size, d, self.block,
+                                          self.rows, first, last)
 
-        if self.layout is None:
-            def work(driver, first, last, step):
-                for b in range(first, last):
-                    rows = slice(b * self.rows, (b + 1) * self.rows)
-                    staged = np.ascontiguousarray(X[rows]).reshape(-1), None, None
-                    call(driver, rows, staged, partials[b:b + 1], totals[b:b + 1], 0, 1, 1)
-        else:
-            def work(driver, first, last, step):
-                call(driver, slice(None), _memory(X, self.layout), partials, totals, first, last, step)
+        def in_place(driver, first, last, step):
+            call(driver, self.y, self.w, _memory(X, self.layout), partials, totals, first, last)
 
-        driver, threads = drivers.choose(objective.executor, _numbers(X), objective.n_threads)
-        if self.layout is None and driver == "parallel":
-            driver = "threads"
-        drivers.run(work, driver, threads, self.groups)
+        def staged(driver, first, last, step):
+            for b in range(first, last):
+                rows = slice(b * self.rows, (b + 1) * self.rows)
+                memory = np.ascontiguousarray(X[rows]).reshape(-1), None, None
+                call(driver, self.y[rows], None if self.w is None else self.w[rows], memory, partials[b:b + 1],
+                     totals[b:b + 1], 0, 1)
+
+        drivers.run(staged if self.layout is None else in_place, *_driver(objective, _numbers(X)), self.groups)
         for b in np.flatnonzero(partials[:, 2]):
             self._raise_outside(W, slice(b * self.rows, (b + 1) * self.rows))
         return partials, totals
+
+    def _kernel(self, hessian, driver):
+        found = self.kernels.get((hessian, driver))
+        if found is None:
+            index = self.objective.X.indices.dtype if self.layout == "csr" else None
+            request = compile.Linear(self.F, self.layout or "C", index, self.w is not None, hessian)
+            found = self.kernels[hessian, driver] = compile.linear_model(self.loss, request, driver)
+        return found
 
     def _raise_outside(self, W, rows):
         """The error of the first prediction in these rows that is outside the loss's domain."""
@@ -290,7 +299,6 @@ class _Blocks:
         blocks = -(-n // self.rows)
         self.groups = min(self.groups, blocks)
         self.bounds = [blocks * g // self.groups * self.rows for g in range(self.groups)] + [n]
-        self.driver, self.threads = drivers.choose(objective.executor, n * (numbers + C), objective.n_threads)
         losses = objective._losses
         self.loss = losses[0] if len(losses) == 1 else _ByColumn(losses)
 
@@ -335,7 +343,7 @@ class _Blocks:
         for start in range(0, self.objective.X.shape[0], step):
             rows = slice(start, min(start + step, self.objective.X.shape[0]))
             m = rows.stop - start
-            self._scores(rows, W, f[:m], "auto")
+            self._scores(rows, W, f[:m], self.objective.executor)
             lines = np.ones((m, D), self.F)
             lines[:, : self.objective.n_features] = self._dense(rows)
             if mixed:
@@ -346,7 +354,7 @@ class _Blocks:
                 pairs = [(a, a, diagonal[:, a]) for a in range(C)]
             for a, b, curvature in pairs:
                 part[:] = 0.0
-                self._multiply((lines * curvature[:, None]).T, lines, part, "auto")
+                self._multiply((lines * curvature[:, None]).T, lines, part, self.objective.executor)
                 result[:, a, :, b] += part
                 if a != b:
                     result[:, b, :, a] += part.T
@@ -372,7 +380,7 @@ class _Blocks:
         if self.groups == 1:
             work("serial", 0, 1, 1)
             return values, totals[0].reshape(self.objective._shape)
-        drivers.run(work, "threads" if self.driver == "parallel" else self.driver, self.threads, self.groups)
+        drivers.run(work, *_driver(self.objective, n * (C + self.objective.n_features)), self.groups)
         return values, np.add.reduce(totals, axis=0).reshape(self.objective._shape)
 
     def _call(self, method, rows, f, *more, out=None, **options):
@@ -387,7 +395,7 @@ class _Blocks:
         try:
             return method(objective.y[rows], f, *more, w, n_threads=objective.n_threads, **options)
         except ValueError as error:
-            raise ValueError(f"rows {rows.start} to {rows.stop} of X, of which y_pred is the product with w: {error}") from None
+            raise ValueError(f"rows {rows.start} to {rows.stop} of X, whose product with w is y_pred: {error}") from None
 
     # ---- products ------------------------------------------------------------------------------------------------
 
@@ -412,22 +420,19 @@ class _Blocks:
 
         def work(driver, first, last, step):
             kernel = compile.sparse_product(self.F, X.indices.dtype, b.dtype, out.dtype, transposed, driver)
-            kernel(*memory, rows.start, m, b, out, first, last, step)
+            kernel(*memory, rows.start, m, b, out, first, last)
 
-        self._spread(work, X.nnz * m // X.shape[0] * b.shape[1], -(-b.shape[1] // kernels.CHUNK), executor)
+        numbers = X.nnz * m // X.shape[0] * b.shape[1]
+        drivers.run(work, *_driver(self.objective, numbers, executor), -(-b.shape[1] // kernels.CHUNK))
 
     def _multiply(self, a, b, out, executor):
         """out += a b."""
         layout = "C" if b.flags.c_contiguous else "A"
 
         def work(driver, first, last, step):
-            compile.product(self.F, b.dtype, layout, out.dtype, driver)(a, b, out, first, last, step)
+            compile.product(self.F, b.dtype, layout, out.dtype, driver)(a, b, out, first, last)
 
-        self._spread(work, a.size * b.shape[1], kernels.units(out.shape, self.F), executor)
-
-    def _spread(self, work, operations, units, executor):
-        driver, threads = drivers.choose(executor, operations // 8, self.objective.n_threads)
-        drivers.run(work, driver, threads, units)
+        drivers.run(work, *_driver(self.objective, a.size * b.shape[1], executor), kernels.units(out.shape, self.F))
 
     def _dense(self, rows):
         X = self.objective.X[rows]
@@ -557,7 +562,13 @@ def _without_unknown_rows(X, y, w):
     return X[kept], y[kept], w[kept]
 
 
-# ---- memory ------------------------------------------------------------------------------------------------------
+# ---- threads and memory ------------------------------------------------------------------------------------------
+
+
+def _driver(objective, numbers, executor=None):
+    """(driver, threads) for work on so many numbers; with our threads wherever Numba's could be used."""
+    driver, threads = drivers.choose(executor or objective.executor, numbers // NUMBERS_PER_SAMPLE, objective.n_threads)
+    return "threads" if driver == "parallel" else driver, threads
 
 
 def _layout(X):

@@ -427,7 +427,8 @@ class Loss:
 
         Parameters
         ----------
-        X : array (n, d) or SciPy matrix in CSR format, float32 or float64; the scores are computed in its dtype.
+        X : array (n, d) or SciPy matrix in CSR format, float32 or float64; the scores are computed in its dtype, and X is
+            read once a call. `fusedloss.LinearObjective` is the same with more to ask for.
         y : array (n,), or what the loss takes as targets of n predictions.
         sample_weight : array (n,), not negative.
         l2 : not negative.
@@ -437,8 +438,7 @@ class Loss:
 
         Raises
         ------
-        ValueError, TypeError : naming the argument, what was found, and the remedy; about values in y and
-            sample_weight, which are called y_true and sample_weight then, at the first call.
+        ValueError, TypeError : naming the argument, what was found, and the remedy.
         """
         from .hosts.scipy import ScipyObjective
 
@@ -522,7 +522,7 @@ class Loss:
 
         Raises
         ------
-        ImportError : without XGBoost.
+        ImportError : without XGBoost, or with one before 3.2.
         ValueError : an unknown compat or hessian, a loss without positive curvature, or one whose predictions cannot be any
             number; or what the methods of the result say.
         """

@@ -43,8 +43,8 @@ class Check:
         self.findings.append(Finding(about, verdict, text, plain(evidence)))
 
     def run(self, compile):
-        names = [name for name in FORMULAS if self.subject.has(name) and self._runs(name)]
-        if "value" in names and self._is_exact():
+        names = [name for name in FORMULAS if self.subject.has(name) and self._runs(name) and self._is_exact(name)]
+        if "value" in names:
             self._derivatives(names)
             if "gradient" in names:
                 self._other_formulas()
@@ -78,22 +78,27 @@ class Check:
         self.add(name, "wrong", f"{name}(self, y, f) {said}, {at(y, f)}", y=y, f=f)
         return False
 
-    def _is_exact(self):
-        """Whether the value stays in many digits: of a float no derivative can be had."""
-        subject, floats, why = self.subject, 0, "it makes floats of its arguments"
+    def _is_exact(self, name):
+        """Whether a formula stays in many digits: of floats no difference can be had."""
+        subject, why = self.subject, ""
         with subject.mp.workdps(SCAN_DIGITS):
+            self_ = subject.exact_self()
             for y, f in self.ordinary[:8]:
+                y, rows = subject.exactly(y), [subject.exactly(x) for x in (f, 0.999 * f)]
                 try:
-                    result = subject.call("value", subject.exact_self(), subject.exactly(y), subject.exactly(f))
-                    floats += isinstance(result, float) and not result.is_integer()  # a branch may be a plain 0.0
+                    results = [np.atleast_1d(np.asarray(subject.call(name, self_, y, x), object)) for x in rows]
                 except (ZeroDivisionError, ValueError, OverflowError):
                     continue
                 except Exception as error:  # a function that there is no exact form of, for one
-                    floats, why = 8, str(error)
-        if floats >= 4:
-            self.add("value", "wrong", "value cannot be computed in many digits, so its derivatives cannot be checked: "
-                                       f"{why}; use functions of fusedloss.vecmath")
-        return floats < 4
+                    why = str(error)
+                    break
+                for pair in zip(*results, strict=True):
+                    if all(isinstance(x, float) and math.isfinite(x) for x in pair) and pair[0] != pair[1]:  # 0.5 is fine
+                        why = "it makes floats of its arguments"
+        if why:
+            self.add(name, "wrong", f"{name} cannot be computed in many digits, so it cannot be checked: {why}; use "
+                                    "functions of fusedloss.vecmath")
+        return not why
 
     # ---- derivatives -------------------------------------------------------------------------------------------
 

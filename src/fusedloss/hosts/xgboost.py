@@ -55,7 +55,13 @@ POLICIES = ("exact", "gauss_newton", "fisher", "majorizer", "bounded", "constant
 
 LARGEST_LOGIT = math.log((1.0 - EPSILON) / EPSILON)
 
+OLDEST = (3, 2)
+"""Before, classes and columns of targets started elsewhere, and labels of several columns arrived as one."""
+
 VERSION = tuple(map(int, xgboost.__version__.split(".")[:2]))
+if VERSION < OLDEST:
+    raise ImportError(f"loss.xgboost() needs XGBoost 3.2 or newer, found {xgboost.__version__}: "
+                      'pip install --upgrade "fusedloss[xgboost]"')
 
 
 # ---- derivatives that no loss of ours has ------------------------------------------------------------------------
@@ -271,7 +277,7 @@ class Convention:
     """
 
     objective: str
-    since: tuple[int, int] = (3, 1)
+    since: tuple[int, int] = OLDEST
     takes: tuple[str, ...] = ()
     derivatives: Callable = _floored
     start: Callable = _from_mean

@@ -1,7 +1,8 @@
 """The loops over a matrix X: scores, loss and gradient of a linear model while a block of rows is in the cache.
 
 (a) A leaf handles whole groups of rows, and a group has a gradient of its own in float64; the groups' are added in order.
-    How rows are cut into groups and blocks depends on the shape of X alone, so results do not depend on threads.
+    How rows are cut into groups and blocks depends on the shape of X alone, so results do not depend on threads. There are
+    no kernels for Numba's threads: a share of X takes so long that ours are as fast, and those compile for twice as long.
 (b) Both products with X are made of two loops: `along` (dot products along lines of numbers that lie together) and `across`
     (combinations of such lines). The lines are the rows of X in C order and its columns in Fortran order, so that one
     product in C order is the other one in Fortran order.
@@ -9,7 +10,7 @@
 """
 
 import numpy as np
-from numba import prange, uint64
+from numba import uint64
 
 from .cpu import STRIP
 from .vectors import ROWS, kit, lanes_of
@@ -79,7 +80,7 @@ def elementwise(register, F, wanted, where, parameters, value, gradient, hessian
         return lanes[0]
 
     def leaf(theta, y, w, x, indices, indptr, coefficients, intercept, v, v_intercept, partials, totals,
-             n, d, block, rows, first, last, step):
+             n, d, block, rows, first, last):
         loss = parameters(theta)
         n, d, block = uint64(n), uint64(d), uint64(block)
         z, u, slopes = np.empty(block + room, F), np.empty(block + room, F), np.empty(block + room, F)
@@ -118,19 +119,6 @@ def elementwise(register, F, wanted, where, parameters, value, gradient, hessian
             partials[b, 2] = 1.0 if bad else 0.0
 
     return leaf
-
-
-def parallel(leaf):
-    """The leaf over groups of `step` groups of rows, on Numba's threads."""
-
-    def kernel(theta, y, w, x, indices, indptr, coefficients, intercept, v, v_intercept, partials, totals,
-               n, d, block, rows, first, last, step):
-        for k in prange((last - first + step - 1) // step):
-            start = first + k * step
-            leaf(theta, y, w, x, indices, indptr, coefficients, intercept, v, v_intercept, partials, totals,
-                 n, d, block, rows, start, min(last, start + step), 1)
-
-    return kernel
 
 
 # ---- products with a block of rows -------------------------------------------------------------------------------
@@ -191,9 +179,9 @@ def lines(register, F):
     """(along, across) over `count` lines of `length` numbers of x, at `at`, at + pitch ...:
     z[r] = (line r) . w, and t += sum_r s[r] (line r).
 
-    What stands `ahead` numbers further on is asked for, of every other vector by `along` and of the others by `across`: memory
-    has as much to do in one as in the other, and X is read at 0.8 to 0.9 of the speed of a plain sum (0.6 when `across` asks
-    for all).
+    What stands `ahead` numbers further on is asked for, every other vector by `along` and the others by `across`: so memory
+    has work all the time, and a large X is read at 0.6 to 0.9 of the speed of a plain sum (0.45 to 0.6 when `across` asks
+    for all of it).
     """
     k = kit(F)
     dots, dots_of, fold, zeros = k.dots, k.dots_of, k.fold, k.zeros[ROWS]
@@ -288,7 +276,7 @@ def product(register, F):
     store_narrow, store_wide = (k.store[ROWS * v] for v in (1, TILE))
     zeros_narrow, zeros_wide = (k.zeros[ROWS * v] for v in (1, TILE))
 
-    def leaf(a, b, out, first, last, step):
+    def leaf(a, b, out, first, last):
         M, K = a.shape
         N = b.shape[1]
         width = lanes if lanes >= N else TILE * lanes
@@ -334,11 +322,11 @@ def units(shape, F):
 
 
 def sparse_product(register, F, transposed):
-    """The leaf of out += X B, or out += X^T B, for rows start ... start + m of X in CSR format; in units of columns of `out`.
+    """The leaf of out += X B, or out += X^T B, for rows start ... start + m of X in CSR format, in units of columns.
 
     B is (d, N) or, transposed, (m, N); out (m, N) or (d, N), both in C order.
     """
-    def leaf(x, indices, indptr, start, m, b, out, first, last, step):
+    def leaf(x, indices, indptr, start, m, b, out, first, last):
         N = b.shape[1]
         for unit in range(first, last):
             left = unit * CHUNK
@@ -353,25 +341,3 @@ def sparse_product(register, F, transposed):
                         target[c] += factor * F(line[c])
 
     return leaf
-
-
-def parallel_product(leaf):
-    """The leaf of `product` over groups of `step` units, on Numba's threads."""
-
-    def kernel(a, b, out, first, last, step):
-        for k in prange((last - first + step - 1) // step):
-            start = first + k * step
-            leaf(a, b, out, start, min(last, start + step), 1)
-
-    return kernel
-
-
-def parallel_sparse_product(leaf):
-    """The leaf of `sparse_product` over groups of `step` units, on Numba's threads."""
-
-    def kernel(x, indices, indptr, begin, m, b, out, first, last, step):
-        for k in prange((last - first + step - 1) // step):
-            start = first + k * step
-            leaf(x, indices, indptr, begin, m, b, out, start, min(last, start + step), 1)
-
-    return kernel
