@@ -290,9 +290,9 @@ import fusedloss as fl
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(1003, 21)), rng.integers(0, 2, 1003)
 found = hashlib.sha256()
-for loss, a in ((fl.BinaryCrossEntropy(), X), (fl.BinaryCrossEntropy(), np.asfortranarray(X, np.float32)),
-                (fl.CategoricalCrossEntropy(), X)):
-    objective = fl.LinearObjective(loss, a, y)
+for loss, a, target in ((fl.BinaryCrossEntropy(), X, y), (fl.SquaredError(), np.asfortranarray(X, np.float32), y),
+                        (fl.SquaredError(), X, np.stack([y, -y], axis=1))):
+    objective = fl.LinearObjective(loss, a, target)
     value, gradient = objective(np.ones(objective.x0().size))
     found.update(value.hex().encode() + gradient.tobytes())
 print(found.hexdigest())
@@ -504,6 +504,8 @@ def errors():
         "shape of v": (lambda: new(loss, X, y2).hvp(np.zeros(D + 1), 0.0), ValueError, r"v has shape \(\)"),
         "outside": (lambda: new(fl.BinaryCrossEntropy(from_logits=False), X, y2)(np.r_[np.zeros(D), 1.5]), ValueError,
                     r"X @ w\[0\] = 1.5: .*from_logits=True"),
+        "outside by a rounding": (lambda: new(fl.BinaryCrossEntropy(from_logits=False), X, y2)._engine._raise_outside(
+            np.r_[np.zeros(D), 1.0], slice(0, 9)), ValueError, "outside in rows 0 to 9, by a rounding: binary_cross"),
         "no hessian": (lambda: new(NoHessian(), X, w).hvp(np.zeros(D + 1), np.zeros(D + 1)), ValueError,
                        "NoHessian has no formula hessian"),
         "large hess": (lambda: new(rows, X, y, n_outputs=1000).hess(np.zeros((D + 1, 1000))), ValueError,

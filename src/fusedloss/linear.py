@@ -279,6 +279,9 @@ class _OnePass:
         if objective.fit_intercept:
             z += self.F(W[d])
         w = None if self.w is None else self.w[rows]
+        if not (self.loss.pred_domain.outside(z) & (True if w is None else w != 0)).any():  # NumPy rounds another way
+            raise ValueError(f"X @ w is outside in rows {rows.start} to {rows.stop}, by a rounding: {self.loss.name} needs "
+                             f"it to be {self.loss.pred_domain}")
         raise evaluate.domain_error(self.loss, self.F, self.y[rows], z, w, None, ("y", "X @ w"), rows.start)
 
 
