@@ -22,12 +22,12 @@ from .loss import Classification, Elementwise, Loss, Rowwise, _frozen, parameter
 
 __all__ = ["Clipped", "Curved", "Focal", "Multiple", "Scaled", "ScaledByData", "Smoothed", "Sum", "Weighted", "made"]
 
-DERIVATIVES = ("value", "gradient", "hessian_times", *FORMULAS.values())
-"""The formulas that a combination takes from its parts, where they have them."""
-
 QUADRATIC = tuple(name for name in FORMULAS.values() if name != "bounded_curvature")
-"""Those that are a curvature of the loss: linear in it, and 1 / s^2 of it where predictions are divided by s."""
+"""The curvatures: linear in the loss, and 1 / s^2 of the part's where predictions are divided by s. The bounded one every
+loss has from its own gradient and Hessian."""
 
+DERIVATIVES = ("value", "gradient", "hessian_times", *QUADRATIC)
+"""The formulas that a combination takes from its parts, where they have them."""
 
 NORMAL_CONSISTENT = 1.4826022185056018
 """1 / (the median of |z|) for a standard normal z."""
@@ -212,16 +212,8 @@ class Multiple(_Combination):
 
     @staticmethod
     def derived(name, rowwise, function, part):
-        if name == "bounded_curvature":
-            return None
-        if name == "hessian_times":
-            def times(self, y, f, v):
-                return self.factor * function(self.part, y, f, v)
-
-            return times
-
-        def formula(self, y, f):
-            return self.factor * function(self.part, y, f)
+        def formula(self, y, f, *more):
+            return self.factor * function(self.part, y, f, *more)
 
         return formula
 
@@ -245,16 +237,8 @@ class Sum(_Combination):
 
     @staticmethod
     def derived(name, rowwise, one, other, *parts):
-        if name == "bounded_curvature":
-            return None
-        if name == "hessian_times":
-            def times(self, y, f, v):
-                return one(self.first, y, f, v) + other(self.second, y, f, v)
-
-            return times
-
-        def formula(self, y, f):
-            return one(self.first, y, f) + other(self.second, y, f)
+        def formula(self, y, f, *more):
+            return one(self.first, y, f, *more) + other(self.second, y, f, *more)
 
         return formula
 
@@ -487,22 +471,15 @@ class Smoothed(_Combination):
 
     @staticmethod
     def derived(name, rowwise, function, part):
-        if name == "bounded_curvature":
-            return None
         if not rowwise:
             def formula(self, y, f):
                 return function(self.part, self.kept * y + 0.5 * self.smoothing, f)
 
             return formula
         onehot, size = rowmath.onehot, rowmath.size
-        if name == "hessian_times":
-            def times(self, y, f, v):
-                return function(self.part, self.kept * onehot(y, f) + self.smoothing / size(f), f, v)
 
-            return times
-
-        def row_formula(self, y, f):
-            return function(self.part, self.kept * onehot(y, f) + self.smoothing / size(f), f)
+        def row_formula(self, y, f, *more):
+            return function(self.part, self.kept * onehot(y, f) + self.smoothing / size(f), f, *more)
 
         return row_formula
 
@@ -534,8 +511,6 @@ class Weighted(_Combination):
 
     @staticmethod
     def derived(name, rowwise, function, part):
-        if name == "bounded_curvature":
-            return None
 
         def formula(self, y, f):
             return (self.negative + self.more * y) * function(self.part, y, f)
@@ -572,8 +547,6 @@ class Curved(_Combination):
 
     @staticmethod
     def derived(name, rowwise, function, part):
-        if name == "bounded_curvature":
-            return None
         if name not in QUADRATIC:
             return _of_part(function)
         where = (rowmath if rowwise else vecmath).where
@@ -644,6 +617,7 @@ def terms(loss, y_true, y_pred, sample_weight, reduction, mask) -> dict[str, flo
     from .arrays import numpy as arrays
     from .evaluate import denominator
     from .evaluate_rows import class_weights
+    from .kernels.cpu import BLOCK
 
     if reduction not in ("mean", "sum", "sum_over_batch_size"):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'sum_over_batch_size', found {reduction!r}")
@@ -676,8 +650,8 @@ def terms(loss, y_true, y_pred, sample_weight, reduction, mask) -> dict[str, flo
     return dict(zip(names, totals, strict=True))
 
 
-CHUNK, BLOCK = 1 << 18, 4096
-"""Numbers that `terms` looks at together, so many that they stay in the cache; rows in whole blocks."""
+CHUNK = 1 << 18
+"""Numbers that `terms` looks at together, so many that they stay in the cache."""
 
 
 def _terms(loss, factor):

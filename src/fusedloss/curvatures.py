@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["FORMULAS", "Curvature", "formula_of", "guarantees"]
+__all__ = ["FORMULAS", "Curvature", "formula_of", "guarantees", "positive_policy"]
 
 FORMULAS = {
     "exact": "hessian",
@@ -30,6 +30,9 @@ FORMULAS = {
     "constant": "largest_curvature",
 }
 """The formula behind each name."""
+
+POSITIVE_FIRST = ("exact", "gauss_newton", "fisher", "majorizer", "bounded", "constant")
+"""Which curvature a host that divides by its sum is given where none is asked for: the first that is positive."""
 
 WITHOUT_UNIT = ("log", "logit", "half_logit", "probit", "cloglog", "softmax", "score", "tangent")
 """Links whose raw scores are pure numbers, so that a step of at most 1 means something."""
@@ -86,3 +89,24 @@ def guarantees(loss) -> dict[str, Curvature]:
 def formula_of(loss, policy: str) -> str:
     """The name of the formula behind a curvature that the loss offers."""
     return "hessian" if policy == "gauss_newton" and loss.convex else FORMULAS[policy]
+
+
+def positive_policy(loss, hessian: str | None, host: str) -> str:
+    """The curvature to hand to a host that divides by its sum: `hessian`, or the first that is positive.
+
+    Raises
+    ------
+    ValueError : the loss does not offer it, or offers none that is positive everywhere.
+    """
+    available = loss.curvatures
+    if hessian is not None:
+        if hessian not in available:
+            raise ValueError(f"hessian must be one of {', '.join(map(repr, available)) or 'none'} for {loss.name}, "
+                             f"found {hessian!r}")
+        return hessian
+    for policy in POSITIVE_FIRST:
+        if policy in available and available[policy].positive:
+            return policy
+    raise ValueError(f"{loss.name} has no curvature that is positive everywhere, and {host} divides by its sum: "
+                     + ("take loss.curved(floor=1.0), or name one by hessian=" if available else
+                        "give the class a formula hessian(self, y, f)"))

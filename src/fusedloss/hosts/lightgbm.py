@@ -19,15 +19,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..combine import QUADRATIC, Weighted, _Combination, _part, made
-from ..domain import OPEN_UNIT, POSITIVE
-from ..loss import Elementwise, Loss, parameter
+from ..curvatures import positive_policy
+from ..loss import Loss
 from ..losses.binary import BinaryCrossEntropy
 from ..losses.count import Gamma, Poisson, Tweedie
 from ..losses.multiclass import CategoricalCrossEntropy
 from ..losses.quantile import Pinball
 from ..losses.regression import AbsoluteError, AbsolutePercentageError, Fair, HalfSquaredError, Huber, SquaredError
 from ..peers_rows import OneVersusAll
-from ..vecmath import sqrt, tanh
+from .smoothed import RootOfError, SmoothedPinball
 
 __all__ = ["CONVENTIONS", "LightGBMObjective"]
 
@@ -43,9 +43,6 @@ between never leave the cache."""
 
 KEPT = 4
 """Data sets whose labels are kept, with what was worked out from them: training and validation."""
-
-POLICIES = ("exact", "gauss_newton", "fisher", "majorizer", "bounded", "constant")
-"""Which curvature is taken where none is asked for: the first that is positive."""
 
 
 # ---- the conventions of the built-in objectives ------------------------------------------------------------------
@@ -181,47 +178,6 @@ class Sloped(_Combination):
         return None
 
 
-class RootOfError(Elementwise):
-    """sqrt(|f - y|): the square of its mean is a scale of the errors that few large ones hardly move."""
-
-    def value(self, y, f):
-        return sqrt(abs(f - y))
-
-
-class SmoothedPinball(Elementwise):
-    r"""The pinball loss with its kink rounded off over 4 % of the errors' scale, times that scale.
-
-    g = S/2 (tanh(x) + 1 - 2 tau), h = 12.5 max(tanh(x) / x, 3e-4), x = r / (0.04 S), r = f - y.
-
-    `scale` is S = (mean sqrt|r|)^2, worked out for each round: the kink sharpens as the errors shrink. h belongs to the
-    parabola that touches the smoothed loss and lies above it (tanh(x) / x falls in |x|), so a leaf's Newton value
-    -sum(g) / sum(h) is a step of iteratively reweighted least squares towards its quantile.
-    As XGBoost 3.4 grows trees for quantiles; Hunter and Lange, "Quantile Regression via an MM Algorithm", 2000.
-    """
-
-    quantile: float = parameter(0.5, OPEN_UNIT)
-    scale: float = parameter(1.0, POSITIVE)
-
-    @property
-    def half_scale(self):
-        return 0.5 * self.scale
-
-    @property
-    def rate(self):
-        return 25.0 / self.scale
-
-    @property
-    def tilt(self):
-        return 1.0 - 2.0 * self.quantile
-
-    def gradient(self, y, f):
-        return self.half_scale * (tanh(self.rate * (f - y)) + self.tilt)
-
-    def hessian(self, y, f):
-        x = max(self.rate * abs(f - y), 1e-8)  # the limit 1 at 0
-        return 12.5 * max(tanh(x) / x, 3e-4)
-
-
 # ---- the adapter -------------------------------------------------------------------------------------------------
 
 
@@ -244,7 +200,8 @@ class LightGBMObjective:
         self.sigmoid = _checked_sigmoid(loss, sigmoid)
         self.is_unbalance = _checked_is_unbalance(loss, is_unbalance)
         self.convention = _convention(loss) if compat == "builtin" else None
-        self.hessian, self._policy = hessian, _policy(loss, hessian, self.convention)
+        self.hessian = hessian
+        self._policy = "exact" if self.convention and hessian is None else positive_policy(loss, hessian, "LightGBM")
         self._constant = None
         self._local = _Local()
 
@@ -552,24 +509,6 @@ class _Local(threading.local):
 
 
 # ---- what may be asked for ---------------------------------------------------------------------------------------
-
-
-def _policy(loss, hessian, convention):
-    """The curvature to hand over."""
-    available = loss.curvatures
-    if hessian is not None:
-        if hessian not in available:
-            raise ValueError(f"hessian must be one of {', '.join(map(repr, available)) or 'none'} for {loss.name}, "
-                             f"found {hessian!r}")
-        return hessian
-    if convention:
-        return "exact"
-    for policy in POLICIES:
-        if policy in available and available[policy].positive:
-            return policy
-    raise ValueError(f"{loss.name} has no curvature that is positive everywhere, and LightGBM divides by its sum: "
-                     + ("take loss.curved(floor=1.0), or name one by hessian=" if available else
-                        "give the class a formula hessian(self, y, f)"))
 
 
 def _checked_sigmoid(loss, sigmoid):

@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
     raise ImportError('loss.xgboost() needs XGBoost: pip install "fusedloss[xgboost]"') from error
 
 from ..combine import Weighted
+from ..curvatures import positive_policy
 from ..domain import POSITIVE
 from ..loss import Elementwise, Loss, parameter
 from ..losses.binary import BinaryCrossEntropy, Hinge
@@ -34,7 +35,7 @@ from ..losses.quantile_rows import MultiQuantile
 from ..losses.regression import AbsoluteError, HalfSquaredError, PseudoHuber, SquaredError, SquaredLogError
 from ..peers import XGBoostSquaredLogError
 from ..vecmath import sqrt, where
-from .lightgbm import RootOfError, SmoothedPinball
+from .smoothed import RootOfError, SmoothedPinball
 
 __all__ = ["CONVENTIONS", "Convention", "XGBoostObjective", "convention"]
 
@@ -49,9 +50,6 @@ MAX_DELTA_STEP = 0.7
 
 TINY = 1e-30
 """The scale of errors that are all 0."""
-
-POLICIES = ("exact", "gauss_newton", "fisher", "majorizer", "bounded", "constant")
-"""Which curvature is taken where none is asked for: the first that is positive."""
 
 LARGEST_LOGIT = math.log((1.0 - EPSILON) / EPSILON)
 
@@ -528,7 +526,7 @@ class XGBoostObjective:
         if not loss.pred_domain.everything:
             raise ValueError(f"a sum of trees may be any number, and {loss.name} needs predictions {loss.pred_domain}: take "
                              "a loss of raw scores" + (", from_logits=True" if hasattr(loss, "from_logits") else ""))
-        return _Way(built_in, _floored(loss), _policy(loss, self.hessian))
+        return _Way(built_in, _floored(loss), positive_policy(loss, self.hessian, "XGBoost"))
 
     def _objective(self, y):
         """The objective to keep for the sake of its link."""
@@ -663,19 +661,3 @@ def _grad_and_hess(derivatives, policy, y, f, w):
             loss = replace(loss, scale=max(RootOfError()(*column, w) ** 2, TINY))
         loss.grad_and_hess(*column, w, out=(slopes[:, k], bends[:, k]))
     return g, h
-
-
-def _policy(loss, hessian):
-    """The curvature to hand over."""
-    available = loss.curvatures
-    if hessian is not None:
-        if hessian not in available:
-            raise ValueError(f"hessian must be one of {', '.join(map(repr, available)) or 'none'} for {loss.name}, "
-                             f"found {hessian!r}")
-        return hessian
-    for policy in POLICIES:
-        if policy in available and available[policy].positive:
-            return policy
-    raise ValueError(f"{loss.name} has no curvature that is positive everywhere, and XGBoost divides by its sum: "
-                     + ("take loss.curved(floor=1.0), or name one by hessian=" if available else
-                        "give the class a formula hessian(self, y, f)"))
