@@ -1,5 +1,7 @@
 """The command line: the main job on the flights against NumPy and Arrow, files of every kind, exit codes, the rest."""
 
+import csv
+import itertools
 import json
 import math
 import sys
@@ -13,7 +15,7 @@ import fusedloss as fl
 from fusedloss import cache, describe
 from fusedloss.cli import main
 from fusedloss.registry import example, list_losses, parse
-from fusedloss.scoring.files import PART, _numbers, _parts, score_file
+from fusedloss.scoring.files import BATCH_ROWS, as_numbers, cut, score_files
 from fusedloss.scoring.score import CHUNK
 
 pa = pytest.importorskip("pyarrow")
@@ -153,7 +155,7 @@ def test_json_is_to_dict_and_goes_to_a_file_if_asked(tmp_path, capsys):
     target = tmp_path / "out.json"
     assert run(capsys, *DELAYS, "--json", "-o", target) == (0, "", "")
     found = json.loads(target.read_text())
-    scores = score_file(FLIGHTS, "arr_delay", ["linear", "boosted"], DELAYS[9:17:2], by="carrier", nulls="ignore")
+    scores = score_files(FLIGHTS, "arr_delay", ["linear", "boosted"], DELAYS[9:17:2], by="carrier", nulls="ignore")
     for name, value in scores.to_dict().items():
         assert found[name] == value or name.startswith("seconds")
 
@@ -162,33 +164,33 @@ def test_json_is_to_dict_and_goes_to_a_file_if_asked(tmp_path, capsys):
 
 
 def test_a_file_in_parts_has_the_bits_of_arrays_in_memory(write):
-    rng, n = np.random.default_rng(5), PART + CHUNK + 321
+    rng, n = np.random.default_rng(5), BATCH_ROWS + CHUNK + 321
     y, w, null = rng.normal(size=n).astype(np.float32), rng.integers(0, 3, n).astype(np.int8), rng.random(n) < 0.01
     f = {name: (y + rng.normal(size=n)).astype(np.float32) for name in "ab"}
     by = rng.integers(0, 5, n).astype(np.int16)
     path = write({"y": pa.array(y, mask=null), **f, "w": w, "g": pa.array(by, mask=by == 3)}, row_group_size=77_777)
     seen = []
-    scores = score_file(path, "y", ["a", "b"], ["squared_error"], weight="w", by="g", nulls="ignore",
+    scores = score_files(path, "y", ["a", "b"], ["squared_error"], weight="w", by="g", nulls="ignore",
                         progress=lambda *done: seen.append(done))
     wanted = fl.score(y, f, ["squared_error"], w, np.where(by == 3, None, by), mask=null)
     assert [*map(repr, scores.rows), *map(repr, scores.differences)] == \
         [*map(repr, wanted.rows), *map(repr, wanted.differences)]
     assert [row.group for row in scores if row.pred == "a"] == [None, 0, 1, 2, 4, "(null)"]
     assert scores.skipped == {"y is null": null.sum(), "w is 0": (~null & (w == 0)).sum()}
-    assert seen == [(PART, n), (n, n)]
+    assert seen == [(BATCH_ROWS, n), (n, n)]
 
 
 def test_batches_of_any_size_are_cut_into_whole_parts():
     x = np.arange(1000, dtype=np.float32)
     batches = [pa.record_batch({"x": pa.array(x[low: low + n], mask=x[low: low + n] % 7 == 0)})
                for low, n in ((0, 1), (1, 99), (100, 0), (100, 650), (750, 250))]
-    tables = list(_parts(batches, 200))
+    tables = list(cut(batches, 200))
     assert [table.num_rows for table in tables] == [200] * 5
-    values, null = zip(*[_numbers(table["x"]) for table in tables], strict=True)
+    values, null = zip(*[as_numbers(table["x"]) for table in tables], strict=True)
     kept = ~np.concatenate(null)
     assert np.array_equal(np.concatenate(values)[kept], x[kept])
     assert np.array_equal(kept, x % 7 != 0)
-    assert [table.num_rows for table in _parts(batches, 333)] == [333, 333, 333, 1]
+    assert [table.num_rows for table in cut(batches, 333)] == [333, 333, 333, 1]
 
 
 def test_a_row_is_skipped_for_all_predictions_and_counted_once(write, capsys):
@@ -209,7 +211,7 @@ def test_a_row_is_skipped_for_all_predictions_and_counted_once(write, capsys):
 ], ids=["int64", "uint8", "bool", "float16", "decimal", "dictionary"])
 def test_numbers_of_every_type_are_read_as_they_are(write, make):
     y = np.array([0, 1, 1, 0, 1.0])
-    found = score_file(write({"y": make(y), "f": y * 0.5}), "y", ["f"], "half_squared_error")
+    found = score_files(write({"y": make(y), "f": y * 0.5}), "y", ["f"], "half_squared_error")
     assert found["half_squared_error"].value == (0.125 * 3) / 5
 
 
@@ -222,9 +224,302 @@ def test_numbers_of_every_type_are_read_as_they_are(write, make):
 ], ids=["string", "dictionary", "bool", "int8", "date"])
 def test_groups_of_every_type(write, labels, groups):
     path = write({"y": np.zeros(4), "f": np.ones(4), "g": labels})
-    scores = score_file(path, "y", ["f"], "half_squared_error", by="g")
+    scores = score_files(path, "y", ["f"], "half_squared_error", by="g")
     assert [row.group for row in scores][1:] == groups
     assert json.loads(json.dumps(scores.to_dict()))["by"] == "g"
+
+
+# ---- formats -----------------------------------------------------------------------------------------------------
+
+
+def columns_of(n=3000):
+    rng = np.random.default_rng(8)
+    y = rng.normal(size=n)
+    return {"y": y, "f": y + rng.normal(size=n), "w": rng.integers(0, 3, n).astype(np.int16),
+            "g": np.array(["north", "south", "east"])[rng.integers(0, 3, n)]}
+
+
+def written_as(kind, columns, folder):
+    """The columns in a file of this kind."""
+    from pyarrow import csv as text
+    from pyarrow import feather, ipc
+
+    path, table = folder / f"data.{kind}", pa.table(columns)
+    if kind == "parquet":
+        pq.write_table(table, path, row_group_size=700)
+    elif kind == "csv":
+        text.write_csv(table, path)
+    elif kind == "csv.gz":
+        with pa.CompressedOutputStream(str(path), "gzip") as stream:
+            text.write_csv(table, stream)
+    elif kind == "tsv":
+        text.write_csv(table, path, text.WriteOptions(delimiter="\t"))
+    elif kind == "feather":
+        feather.write_feather(table, path)
+    elif kind == "arrows":
+        with ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table, 500)
+    elif kind == "npz":
+        np.savez_compressed(path, **columns)
+    elif kind == "npy":
+        kinds = [(name, a.dtype) for name, a in columns.items()]
+        np.save(path, np.array(list(zip(*columns.values(), strict=True)), kinds))
+    return path
+
+
+KINDS = ("parquet", "csv", "csv.gz", "tsv", "feather", "arrows", "npy", "npz")
+
+
+def numbers_of(scores):
+    return [*map(repr, scores.rows), *map(repr, scores.differences), *map(repr, scores.metrics)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_format_has_the_bits_of_arrays_in_memory(kind, tmp_path):
+    columns = columns_of()
+    if kind in ("csv", "csv.gz", "tsv"):
+        columns["w"] = columns["w"].astype(float)  # text has no types: numbers are float64
+    found = score_files(written_as(kind, columns, tmp_path), "y", ["f"], ["squared_error"], weight="w", by="g")
+    wanted = fl.score(columns["y"], {"f": columns["f"]}, ["squared_error"], columns["w"], columns["g"])
+    assert numbers_of(found) == numbers_of(wanted)
+    assert found.rows_read == 3000
+
+
+def test_a_matrix_has_columns_that_are_numbers(tmp_path):
+    columns = columns_of()
+    np.save(tmp_path / "m.npy", np.stack([columns["y"], columns["f"]], axis=1))
+    found = score_files(tmp_path / "m.npy", "0", ["1"], ["squared_error"])
+    assert found["squared_error"].value == fl.SquaredError()(columns["y"], columns["f"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrows", "feather", "npz"])
+def test_stdin_is_a_file_of_any_format(kind, tmp_path, monkeypatch, capsys):
+    columns = columns_of()
+    path = written_as(kind, columns, tmp_path)
+    with open(path, "rb") as stream:
+        monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": stream}))
+        code, out, err = run(capsys, "score", "-", "-t", "y", "-p", "f", "-l", "squared_error", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["results"][0]["value"] == fl.SquaredError()(columns["y"], columns["f"])
+    monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": open(path, "rb")}))  # noqa: SIM115
+    with sys.stdin.buffer:
+        code, out, err = run(capsys, "score", "-", "-t", "y", "-p", "ff", "-l", "squared_error")
+    assert (code, out) == (3, "")
+    assert err == "fusedloss: stdin: column 'ff' is not there; it has y, f, w, g\n"
+
+
+def test_directories_are_one_stream_of_files_in_order(tmp_path, capsys):
+    n = 2 * CHUNK + 77
+    columns = columns_of(n)
+    bounds = [0, 10, CHUNK - 3, CHUNK - 3, n]
+    for k, (low, high) in enumerate(itertools.pairwise(bounds)):
+        folder = tmp_path / "data" / f"year={2020 + k % 2}" / f"region={'a%20b' if k else '__HIVE_DEFAULT_PARTITION__'}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({name: a[low:high] for name, a in columns.items()}), folder / f"{k}.parquet")
+        (folder / "_SUCCESS").touch()
+    order = [k for year in (0, 1) for k in ([0, 2] if year == 0 else [1, 3])]
+    # year=2020/region=__HIVE.../0, year=2020/region=a b/2, year=2021/region=a b/1 and 3
+    index = np.concatenate([np.arange(bounds[k], bounds[k + 1]) for k in order])
+    years = np.concatenate([np.full(bounds[k + 1] - bounds[k], 2020 + k % 2) for k in order])
+    data = [columns[name][index] for name in ("y", "f")]
+    found = score_files(tmp_path / "data", "y", ["f"], ["squared_error"], weight="year")
+    wanted = fl.score(data[0], {"f": data[1]}, ["squared_error"], years)
+    assert numbers_of(found) == numbers_of(wanted)
+    found = score_files([tmp_path / "data" / "year=2020", tmp_path / "data" / "year=2021"], "y", ["f"], ["squared_error"],
+                        by="region", batch_rows=CHUNK)
+    wanted = fl.score(data[0], {"f": data[1]}, ["squared_error"], by=["(null)"] * 10 + ["a b"] * (n - 10))
+    assert numbers_of(found) == numbers_of(wanted)
+
+
+def test_errors_name_the_file_and_the_row_in_it(tmp_path, capsys):
+    paths = []
+    for k in range(3):
+        y, f = np.zeros(50_000), np.ones(50_000)
+        if k == 2:
+            f[123] = -1.0
+        paths.append(tmp_path / f"{k}.parquet")
+        pq.write_table(pa.table({"y": y, "f": f, "t": pa.array(y, mask=y + k > 1), "k": pa.array(y.astype(
+            np.int64 if k else np.float64))}), paths[-1])
+    for argv, message in ((["-p", "f"], f"{paths[2]}: f[123] = -1.0: poisson_deviance needs f to be in (0, inf)"),
+                          (["-p", "t"], f"{paths[2]}: column 't' is null in row 0 (counted from 0)"),
+                          (["-p", "k"], f"{paths[1]}: column 'k' holds int64, and double in {paths[0]}: convert one")):
+        code, out, err = run(capsys, "score", *paths, "-t", "y", *argv, "-l", "poisson_deviance")
+        if argv == ["-p", "t"]:
+            message = f"{paths[2]}: column 't' is null in row 0"
+        assert (code, out) == (3, "")
+        assert message in err
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("y,f\n1,2\n3,four\n", "CSV conversion error to double: invalid value 'four'"),
+    ("y,f\n1,2\n3\n", "Expected 2 columns, got 1"),
+    ("y,f\n1,2\n3,\n", "column 'f' is null in row 1 (counted from 0)"),
+    ("y,g\n1,2\n", "column 'f' is not there; it has y, g"),
+    ("", "Empty CSV file"),
+])
+def test_what_is_wrong_with_text(content, message, tmp_path, capsys):
+    path = tmp_path / "data.csv"
+    path.write_text(content)
+    code, out, err = run(capsys, "score", path, "-t", "y", "-p", "f", "-l", "squared_error")
+    assert (code, out) == (3, "")
+    assert err.startswith(f"fusedloss: {path}: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["feather", "arrows", "npy", "npz"])
+def test_files_that_are_cut_short(kind, tmp_path, capsys):
+    path = written_as(kind, columns_of(), tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    code, out, err = run(capsys, "score", path, "-t", "y", "-p", "f", "-l", "squared_error")
+    assert (code, out) == (3, "")
+    assert err.startswith(f"fusedloss: {path}: this is not a")
+    assert "damaged or cut short" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("save", "message"), [
+    (lambda path: np.save(path, np.array([{}], object)), "it holds Python objects"),
+    (lambda path: np.save(path, np.zeros((2, 2, 2))), "it has shape (2, 2, 2); a matrix"),
+    (lambda path: np.save(path, np.zeros((2, 2)).T.copy("F")), "it is in Fortran order"),
+    (lambda path: np.save(path, np.zeros((2, 2), complex)), "it holds complex128, which is no column"),
+])
+def test_arrays_that_are_no_columns(save, message, tmp_path, capsys):
+    save(tmp_path / "a.npy")
+    code, out, err = run(capsys, "score", tmp_path / "a.npy", "-t", "0", "-p", "1", "-l", "squared_error")
+    assert (code, out) == (3, "")
+    assert message in err
+
+
+def test_a_file_of_no_known_format(tmp_path, capsys):
+    (tmp_path / "data.txt").write_text("y,f\n1,2\n")
+    argv = ["score", tmp_path / "data.txt", "-t", "y", "-p", "f", "-l", "squared_error"]
+    code, _, err = run(capsys, *argv)
+    assert code == 3
+    assert "what format is this? Name it with --input-format: one of parquet, csv, arrow, npy, npz" in err
+    assert run(capsys, *argv, "--input-format", "csv")[0] == 0
+
+
+def test_the_memory_does_not_grow_with_the_file(tmp_path):
+    """Parts are read one after another: no more of them are made than wait, are decoded and are scored."""
+    from fusedloss.scoring.files import PARTS_AHEAD, _ahead
+
+    made, used = 0, 0
+
+    def parts():
+        nonlocal made
+        for _ in range(20):
+            made += 1
+            yield made
+
+    for _ in _ahead(parts()):
+        used += 1
+        assert made - used <= PARTS_AHEAD + 1
+    assert used == 20
+
+
+def test_what_reads_ahead_stops_with_who_reads():
+    from fusedloss.scoring.files import _ahead
+
+    closed = []
+
+    def parts():
+        try:
+            for k in range(10):
+                if k == 5:
+                    raise OSError("the disk is gone")
+                yield k
+        finally:
+            closed.append(True)
+
+    reader = _ahead(parts())
+    next(reader)
+    reader.close()
+    assert closed == [True]
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(_ahead(parts()))
+
+
+# ---- results -----------------------------------------------------------------------------------------------------
+
+
+def test_results_in_other_formats(tmp_path, capsys):
+    argv = [*LATE, "-m", "auc", "-m", "ece:bins=5", "--by", "origin"]
+    found = json.loads(run(capsys, *argv, "--format", "json")[1])
+    text = run(capsys, *argv, "--format", "csv")[1]
+    lines = list(csv.DictReader(text.splitlines()))
+    for kind, name, rows in (("loss", "loss", "results"), ("difference", "loss", "differences"),
+                             ("metric", "metric", "metrics")):
+        wanted = [(row[name], row["pred"], row["group"] or "", row["value"], str(row["n"])) for row in found[rows]]
+        assert [(line["name"], line["pred"], line["group"], float(line["value"]), line["n"])
+                for line in lines if line["kind"] == kind] == wanted
+    assert found["metrics"][2]["details"]["bins"][0].keys() == {"low", "high", "weight", "pred", "target"}
+    table = run(capsys, *argv, "--format", "md")[1].splitlines()
+    assert table[0] == "| | prediction | group | value | standard error | n |"
+    assert table[2] == "| `log_loss` | linear_prob |  | 0.5252 | 0.0019 | 82,609 |"
+    assert len(table) == 2 + len(lines)
+    for suffix in ("json", "csv", "md"):
+        target = tmp_path / f"out.{suffix}"
+        assert run(capsys, *argv, "-o", target)[:2] == (0, "")
+        if suffix != "json":
+            assert target.read_text() == run(capsys, *argv, "--format", suffix)[1]
+
+
+def test_metrics_alone_and_in_the_table(capsys):
+    code, out, _ = run(capsys, *LATE[:8], "-m", "auc", "-m", "auc:bins=100", "-m", "accuracy", "--nulls", "ignore", "--by",
+                       "origin")
+    assert code == 0
+    lines = out.splitlines()
+    head = next(k for k, line in enumerate(lines) if line.startswith("metric"))
+    assert lines[head].split() == ["metric", "linear_prob", "boosted_prob"]
+    assert lines[head + 1].split() == ["auc", "0.627482", "0.634228"]
+    assert "0.634038 (off by 0.01 at most)" in lines[head + 2]
+    assert lines[head + 3].split() == ["accuracy", "0.7695", "±", "0.0015", "0.7702", "±", "0.0015"]
+    assert any(line.startswith("auc by origin:") for line in lines)
+
+
+# ---- the gate ----------------------------------------------------------------------------------------------------
+
+
+def test_limits_are_exit_code_1_and_a_line_each(capsys):
+    argv = [*LATE, "-m", "auc"]
+    limits = ["--max", "log_loss=0.6", "--min", "auc=0.5", "--max", "brier=0.1717"]
+    code, out, err = run(capsys, *argv, *limits)
+    assert code == 1
+    assert out.startswith(FLIGHTS)
+    assert err.splitlines() == ["fusedloss: brier of linear_prob is 0.171788399, above the 0.1717 that --max allows"]
+    code, _, err = run(capsys, *argv, *limits[:4], "--min", "brier=0.2")
+    assert (code, err.count("below the 0.2 that --min allows")) == (1, 2)
+    assert run(capsys, *argv, *limits[:4])[0] == 0
+
+
+def test_a_baseline_is_exit_code_1_where_it_was_better(tmp_path, capsys):
+    before = tmp_path / "before.json"
+    argv = [*LATE, "-m", "auc"]
+    assert run(capsys, *argv, "-o", before)[0] == 0
+    assert run(capsys, *argv, "--baseline", before)[0] == 0
+    content = json.loads(before.read_text())
+    for row in content["results"]:
+        row["value"] /= 1.02
+    for row in content["metrics"]:
+        row["value"] += 0.01
+    before.write_text(json.dumps(content))
+    code, _, err = run(capsys, *argv, "--baseline", before, "--tol", "1%")
+    assert code == 1
+    assert len(err.splitlines()) == 2 * 2 + 2
+    assert "fusedloss: log_loss of linear_prob is 0.5251" in err
+    assert "worse by 0.0103, and 0.00515 is allowed (1%)" in err
+    assert "auc of boosted_prob is 0.6342283092, and was 0.6442283092: worse by 0.01" in err
+    assert run(capsys, *argv, "--baseline", before, "--tol", "0.02")[0] == 0
+    code, _, err = run(capsys, *argv, "--baseline", before, "--tol", "1%", "-l", "absolute_error")
+    assert code == 3
+    assert "it has no absolute_error of linear_prob; it has log_loss of linear_prob, " in err
+    before.write_text("{}")
+    code, _, err = run(capsys, *argv, "--baseline", before)
+    assert code == 3
+    assert "this is no result of `fusedloss score --json`" in err
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------
@@ -261,8 +556,9 @@ def test_wrong_data_is_code_3_and_one_line(argv, message, write, capsys):
 
 
 @pytest.mark.parametrize(("kind", "message"), [
-    ("missing", "there is no such file"), ("directory", "directory"), ("text", "not a Parquet file"),
-    ("cut", "not a Parquet file, or it is damaged or cut short"), ("empty", "not a Parquet file"),
+    ("missing", "there is no such file"), ("directory", "there is no file in this directory"),
+    ("text", "not a Parquet file"), ("cut", "not a Parquet file, or it is damaged or cut short"),
+    ("empty", "not a Parquet file"),
     ("damaged", "damaged"), ("no rows", "no rows to score: it has 0"),
 ])
 def test_a_file_that_cannot_be_read_is_code_3(kind, message, write, tmp_path, capsys):
@@ -271,7 +567,8 @@ def test_a_file_that_cannot_be_read_is_code_3(kind, message, write, tmp_path, ca
     if kind == "missing":
         path = tmp_path / "nothing.parquet"
     elif kind == "directory":
-        path = tmp_path
+        path = tmp_path / "empty"
+        path.mkdir()
     elif kind == "text":
         path.write_text("y,f\n1,2\n")
     elif kind == "cut":
@@ -295,7 +592,7 @@ SCORE = ["score", FLIGHTS, "-t", "arr_delay", "-p", "linear"]
 @pytest.mark.parametrize(("argv", "message"), [
     ([], "required: COMMAND"),
     (["scores"], "invalid choice"),
-    ([*SCORE], "required: -l/--loss"),
+    ([*SCORE], "one of these is required: -l/--loss, -m/--metric"),
     ([*SCORE, "-l", "hubr"], "no loss is called 'hubr'; did you mean 'huber'"),
     ([*SCORE, "-l", "huber:delta=-1"], "Huber: delta must be in (0, inf)"),
     ([*SCORE, "-l", "huber:delta=wide"], "Huber: delta must be a number, found 'wide'"),
@@ -304,6 +601,16 @@ SCORE = ["score", FLIGHTS, "-t", "arr_delay", "-p", "linear"]
     ([*SCORE, "-l", "huber", "-p", "linear"], "linear is given twice"),
     ([*SCORE, "-l", "huber", "--threads", "0"], "whole number of at least 1"),
     ([*SCORE, "-l", "huber", "--nulls", "maybe"], "invalid choice"),
+    ([*SCORE, "-m", "acuracy"], "no metric is called 'acuracy'; did you mean 'accuracy'"),
+    ([*SCORE, "-m", "auc:size=3"], "auc has no parameter 'size'; it has 'bins'"),
+    ([*SCORE, "-m", "coverage"], "--interval: coverage needs one"),
+    ([*SCORE, "-l", "huber", "--interval", "a,b"], "it needs --metric coverage or width"),
+    ([*SCORE, "-l", "huber", "--interval", "a"], "must be two columns as in low,high"),
+    (["score", FLIGHTS, "-t", "late", "-l", "huber"], "huber needs a prediction"),
+    ([*SCORE, "-l", "huber", "--max", "huber"], "must be a name and a number as in huber=0.4"),
+    ([*SCORE, "-l", "huber", "--max", "brier=1"], "brier is no loss or metric that was asked for"),
+    ([*SCORE, "-l", "huber", "--tol", "much"], "a tolerance is a number of at least 0"),
+    ([*SCORE, "-l", "huber", "--batch-rows", "1000"], "must be a multiple of 65536"),
     (["list", "--family", "wild"], "invalid choice"),
     (["describe", "hubr"], "did you mean"),
 ])
@@ -326,7 +633,7 @@ def test_ctrl_c_is_code_130_without_a_traceback(monkeypatch, capsys):
     def stopped(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fusedloss.scoring.files.score_file", stopped)
+    monkeypatch.setattr("fusedloss.scoring.score_files", stopped)
     code, out, err = run(capsys, *SCORE, "-l", "huber")
     assert (code, out, err) == (130, "", "\nfusedloss: stopped\n")
 

@@ -1,7 +1,10 @@
 """The curvatures behind `hessian=`: what each loss says of them holds on random pairs, and where it says no, it does not."""
 
+import doctest
 import itertools
 import math
+import re
+from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -139,6 +142,8 @@ def refuted(example, policy, name):
         points = samples(example, 40, rng)
         if example.loss.rowwise and example.loss.target == "number":
             points += [Sampled(point.loss, point.f[0], point.f) for point in points if point.f[0] > 0]  # an error of 0
+        elif example.loss.rowwise and example.loss.target == "classes":  # and here
+            points += [Sampled(point.loss, np.full(len(point.f), 1 / len(point.f)), 0 * point.f) for point in points]
         return not all(point.positive(policy) for point in points)
     if name == "majorizes":
         return any(point.parabola_is_above(policy, d) is False for point, d in pairs(example, 40, rng))
@@ -338,11 +343,12 @@ def test_constant_is_the_largest_hessian(example):
 def test_a_loss_says_what_it_offers():
     assert fl.BinaryCrossEntropy().curvatures == {
         "exact": (True, False, False), "majorizer": (True, True, False), "fisher": (True, False, False),
-        "gauss_newton": (True, False, False), "bounded": (True, False, True), "constant": (True, True, True)}
+        "gauss_newton": (True, False, False), "bounded": (True, False, True), "constant": (True, True, True),
+        "xgboost": (True, False, False), "lightgbm": (True, False, False)}
     assert fl.SquaredError().curvatures["exact"] == Curvature(positive=True, majorizes=True, bounded=False)
-    assert list(fl.AbsoluteError().curvatures) == ["exact", "majorizer", "fisher", "gauss_newton"]
+    assert list(fl.AbsoluteError().curvatures) == ["exact", "majorizer", "fisher", "gauss_newton", "xgboost", "lightgbm"]
     assert set(fl.BinaryFocal().curvatures) == {"exact", "gauss_newton", "bounded", "constant"}
-    assert "majorizer" not in fl.BinaryCrossEntropy(from_logits=False).curvatures
+    assert {"majorizer", "xgboost"}.isdisjoint(fl.BinaryCrossEntropy(from_logits=False).curvatures)
     assert "constant" not in fl.CategoricalCrossEntropy(z_loss=0.1).curvatures
     with pytest.raises(TypeError):
         fl.Huber().curvatures["exact"] = None
@@ -392,9 +398,127 @@ def test_a_loss_of_ones_own():
     assert Said().bounded_curvature(0.0, 0.5) == 2.0
 
 
+# ---- those of boosting libraries ---------------------------------------------------------------------------------
+
+
+def test_curvatures_of_libraries():
+    """As their sources have them, with r = f - y, mu = e^f, P the softmax of f and o the label as a row."""
+    y, f = 2.5, 0.75
+    mu = math.exp(f)
+    values = {
+        ("xgboost", fl.HalfSquaredError()): 1.0,
+        ("xgboost", fl.SquaredError()): 2.0,                       # halved there, gradient and Hessian alike
+        ("xgboost", fl.PseudoHuber(delta=2.0)): (1 + ((f - y) / 2) ** 2) ** -1.5,
+        ("xgboost_3.5", fl.PseudoHuber(delta=2.0)): (1 + ((f - y) / 2) ** 2) ** -0.5,
+        ("xgboost", fl.AbsoluteError()): 1.0,
+        ("xgboost", fl.Pinball(quantile=0.9)): 1.0,
+        ("xgboost", fl.Expectile(quantile=0.9)): 2 * 0.9,
+        ("xgboost", fl.Poisson()): math.exp(f + 0.7),
+        ("xgboost_3.5", fl.Poisson()): (y + 2 * mu) / 3,
+        ("xgboost", fl.Gamma()): y / mu,
+        ("xgboost_3.5", fl.Gamma()): (2 * y / mu + 1) / 3,
+        ("xgboost", fl.Tweedie(power=1.3)): 0.7 * mu**0.7 + 0.3 * y * mu**-0.3,
+        ("xgboost_3.5", fl.Tweedie(power=1.3)): (1.3 * y * mu**-0.3 + 1.7 * mu**0.7) / 3,
+        ("lightgbm", fl.Huber(delta=0.5)): 1.0,
+        ("lightgbm", fl.Fair(c=2.0)): (2.0 / (abs(f - y) + 2.0)) ** 2,
+        ("lightgbm", fl.AbsoluteError()): 1.0,
+        ("lightgbm", fl.Pinball(quantile=0.9)): 1.0,
+        ("lightgbm", fl.AbsolutePercentageError(epsilon=1.0)): 1.0,
+        ("lightgbm", fl.Poisson()): math.exp(f + 0.7),
+        ("lightgbm", fl.Gamma()): y / mu,
+        ("lightgbm", fl.Tweedie(power=1.3)): 0.7 * mu**0.7 + 0.3 * y * mu**-0.3,
+    }
+    for (policy, loss), expected in values.items():
+        assert getattr(loss, formula_of(loss, policy))(y, f) == pytest.approx(expected, rel=1e-14), (policy, loss)
+    for policy in ("xgboost", "lightgbm"):
+        assert Sampled(fl.BinaryCrossEntropy(), 1.0, f).curvature(policy) == pytest.approx(mu / (1 + mu) ** 2, rel=1e-14)
+    hinge = fl.Hinge()
+    assert [hinge.xgboost_curvature(1, x) for x in (0.5, 1.0)] == [1.0, pytest.approx(1.1754944e-38)]
+
+    row = np.array([0.3, -1.0, 0.9])
+    P, o = np.exp(row) / np.exp(row).sum(), np.eye(3)[1]
+    softmax = Sampled(fl.CategoricalCrossEntropy(), 1, row)
+    for policy, expected in (("xgboost", 2 * P * (1 - P)), ("xgboost_3.5", abs(P - o)), ("lightgbm", 1.5 * P * (1 - P))):
+        np.testing.assert_allclose(softmax.curvature(policy), expected, rtol=1e-14)
+    p = 1 / (1 + np.exp(-row))
+    np.testing.assert_allclose(Sampled(fl.get("lightgbm.multiclassova"), 1, row).curvature("lightgbm"), p * (1 - p))
+    np.testing.assert_allclose(Sampled(fl.MultilabelBinaryCrossEntropy(), o, row).curvature("xgboost"), p * (1 - p))
+    np.testing.assert_array_equal(Sampled(fl.MultiQuantile(levels=(0.1, 0.5, 0.9)), y, row).curvature("xgboost"), 1.0)
+
+
+def test_bounded_steps_are_bounded_by_three():
+    """-g / h of single samples, and so of leaves, whose g and h are sums; until 3.4 there is no bound."""
+    for loss in (fl.Poisson(), fl.Gamma()):
+        steps = {policy: [-loss.gradient(y, f) / getattr(loss, formula_of(loss, policy))(y, f)
+                          for y in (1e-6, 1.0, 1e6) for f in (-20.0, -2.0, 0.0, 2.0, 20.0)]
+                 for policy in ("xgboost", "xgboost_3.5")}
+        assert max(map(abs, steps["xgboost_3.5"])) <= 3 + 1e-12
+        assert max(map(abs, steps["xgboost"])) > 100
+
+
+def test_libraries_curvatures_are_those_of_the_catalogue_alone():
+    class Poisson(fl.Poisson):
+        """Of one's own: it has what it inherits."""
+
+    class Gamma(fl.Elementwise):
+        def value(self, y, f):
+            return (f - y) ** 2
+
+    assert Poisson().curvatures == fl.Poisson().curvatures
+    assert not Gamma().curvatures
+    with pytest.raises(ValueError, match=r"must be one of .*'lightgbm' for Huber, found 'xgboost'"):
+        fl.Huber().grad_and_hess(np.zeros(1), np.zeros(1), hessian="xgboost")
+    assert "xgboost" not in fl.CategoricalCrossEntropy(z_loss=0.1).curvatures
+    assert "xgboost" not in fl.MultiQuantile(levels=(0.1, 0.9), non_crossing=True).curvatures
+
+
+def test_curvatures_of_combinations():
+    """What holds of all parts holds of a sum and of a positive multiple; nothing is said of a negative one."""
+    both = Curvature(positive=True, majorizes=True, bounded=True)
+    assert fl.Huber().curvatures["lightgbm"] == (0.3 * fl.Huber()).curvatures["lightgbm"] == both
+    assert (fl.Huber() + fl.Fair()).curvatures["lightgbm"] == (True, False, False)
+    assert (fl.Huber() + fl.Cauchy()).curvatures["constant"] == both
+    tukey = fl.TukeyBiweight()                                  # beyond c its majorizer is 0
+    for loss in (tukey, tukey.scaled(2.0), tukey + tukey.scaled(2.0)):
+        assert loss.majorizer(0.0, 50.0) == 0.0
+        assert loss.curvatures["majorizer"] == (False, True, False)
+    assert (tukey + fl.Huber()).curvatures["majorizer"].positive
+    assert "lightgbm" not in (fl.Huber() + fl.LogCosh()).curvatures
+    assert "lightgbm" not in (-fl.Huber()).curvatures
+    mixed = 0.3 * fl.Huber() + fl.AbsoluteError().scaled(2.0)
+    assert mixed.lightgbm_curvature(0.0, 5.0) == pytest.approx(0.3 + 0.25)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_floor_and_a_factor_change_what_is_guaranteed(factor):
+    """With a floor all are positive; of a factor below 1 no parabola lies above."""
+    for loss in (fl.Huber(), fl.Pinball(), fl.TukeyBiweight()):
+        y, f = 0.0, 50.0
+        curved = loss.curved(factor, floor=0.125)
+        assert set(curved.curvatures) == set(loss.curvatures)
+        for policy, kind in curved.curvatures.items():
+            h = getattr(curved, formula_of(curved, policy))(y, f)
+            assert h == max(factor * getattr(loss, formula_of(loss, policy))(y, f), 0.125)
+            before = loss.curvatures[policy]
+            assert kind == (True, before.majorizes and factor >= 1.0, before.bounded)
+    assert not fl.Huber().curved(factor).curvatures["exact"].positive
+    assert fl.BinaryFocal().curved(floor=0.1).curvatures["bounded"] == (True, False, True)
+
+
+def test_examples_of_the_page_print_what_it_says():
+    page = (Path(__file__).parent.parent / "docs/hosts.md").read_text()
+    section = re.search(r"^## Curvatures\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)[1]
+    test = doctest.DocTestParser().get_doctest(re.sub(r"^```.*$", "", section, flags=re.M), {}, "Curvatures", "hosts.md", 0)
+    assert len(test.examples) >= 5
+    report, runner = [], doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(test, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
 COMPILED = [
     (fl.BinaryFocal(alpha=0.25), "gauss_newton"), (fl.BinaryFocal(alpha=0.25), "bounded"),
     (fl.NegativeBinomial(), "constant"), (fl.Probit(), "fisher"), (fl.Poly1(), "gauss_newton"), (fl.Poly1(), "bounded"),
+    (fl.Tweedie(power=1.3), "xgboost_3.5"), (fl.CategoricalCrossEntropy(), "lightgbm"),
     (fl.Coral(), "constant"), (fl.CumulativeLogit((-1.0, 0.5, 2.0)), "fisher"),
 ]
 

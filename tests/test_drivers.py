@@ -428,6 +428,7 @@ assert right()
 """)
 
 
+@pytest.mark.hosts
 @process
 def test_beside_the_openmp_of_torch(run_python):
     """torch uses OpenMP in the parent, the child of a fork calls us: no hang (T10)."""

@@ -112,6 +112,16 @@ def test_expectiles_take_five_steps_on_many_features():
     assert np.abs(raw(ours, X) - raw(theirs, X)).max() < 1e-6
 
 
+def test_poisson_takes_ten_steps_on_many_features():
+    """The line search would end elsewhere: CatBoost's metric of its own Poisson has float32 logarithms."""
+    X, y, w = data("diabetes")
+    X, more = np.hstack([X, X**2]), {"leaf_estimation_backtracking": "No"}
+    theirs = cb.CatBoost(COMMON | more | {"loss_function": "Poisson"}).fit(cb.Pool(X, y, weight=w))
+    ours = trained(fl.Poisson().catboost(), X, y, w, **more)
+    assert ours.get_all_params()["leaf_estimation_iterations"] == 10
+    assert np.abs(raw(ours, X) - raw(theirs, X)).max() < 1e-12
+
+
 @pytest.mark.parametrize(("name", "iterations", "n_features", "steps"), [
     ("Logloss", 25, 10, 1), ("Logloss", 25, 20, 10), ("Logloss", 200, 10, 10), ("Expectile:alpha=0.7", 25, 19, 1),
     ("Poisson", 25, 20, 10), ("RMSE", 25, 20, 1)])
@@ -172,6 +182,12 @@ def test_derivatives_are_a_new_array_of_minus_gradient_and_minus_hessian(loss, w
     np.testing.assert_allclose(ders, expected if w is None else expected * w[:, None], rtol=1e-15)
     assert not np.shares_memory(ders, a.calc_ders_range(f, y, w))
     np.testing.assert_array_equal(a.calc_ders_range(np.repeat(f, 2)[::2], y, w), ders)  # not what a kernel reads
+
+
+def test_curvatures_of_other_libraries():
+    f, y = np.zeros(2), np.array([3.0, 0.0], np.float32)
+    ders = fl.Poisson().catboost(hessian="xgboost_3.5").calc_ders_range(f, y, None)
+    np.testing.assert_allclose(ders, [[2.0, -5 / 3], [-1.0, -2 / 3]], rtol=1e-15)
 
 
 def test_squared_error_is_handed_over_in_half_and_whole():

@@ -129,6 +129,8 @@ def test_exact_derivatives_are_not_the_conventions():
     majorizer = w / np.maximum(1, abs(f - y))
     for a, expected in ((fl.Poisson().lightgbm(), w * np.exp(f + 0.7)), (fl.Poisson().lightgbm("exact"), w * np.exp(f)),
                         (fl.SquaredError().lightgbm(), w), (fl.Huber().lightgbm(), w),
+                        (fl.Poisson().lightgbm(hessian="xgboost_3.5"), w * (y + 2 * np.exp(f)) / 3),
+                        (fl.Huber().lightgbm("exact", "lightgbm"), w),
                         (fl.Huber().lightgbm("exact"), majorizer), (fl.Huber().lightgbm(hessian="majorizer"), majorizer)):
         np.testing.assert_allclose(a(f, Labels(y, w))[1], expected, rtol=1e-6)
     assert fl.Huber().lightgbm().init_score([0, 0, 0, 8])[0] == 2.0
@@ -347,6 +349,21 @@ def test_models_that_cannot_be_finalized_are_refused():
         a.finalize(linear, 0.0)
 
 
+# ---- A13: groups -------------------------------------------------------------------------------------------------
+
+
+def test_groups_pass_through():
+    """Weights are per row whatever the groups."""
+    X, y = data("diabetes")
+    w = weights(442)
+    for sizes, weight, label in ((np.ones(442, int), w, y), ([42, 1, 399], w, y), ([442], None, np.full(442, 3.0))):
+        a = fl.HalfSquaredError().lightgbm()
+        start = a.init_score(label, weight)
+        train, other = (lgb.Dataset(X, label, weight=weight, group=sizes, init_score=init) for init in (start, None))
+        ours, peer = lgb.train(a.params(**OPTIONS), train, 5), lgb.train({"objective": "regression", **OPTIONS}, other, 5)
+        assert_same_model(a.finalize(ours), peer, X, label)
+
+
 # ---- A7: weights -------------------------------------------------------------------------------------------------
 
 
@@ -541,7 +558,8 @@ def test_smoothing_follows_the_errors():
 # ---- the page ----------------------------------------------------------------------------------------------------
 
 
-def test_examples_of_the_page_print_what_it_says():
+def test_examples_of_the_page_print_what_it_says(monkeypatch):
+    monkeypatch.chdir(ROOT)
     page = (ROOT / "docs/hosts.md").read_text()
     section = re.search(r"^## LightGBM\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)[1]
     text = re.sub(r"^```.*$", "", section, flags=re.M)

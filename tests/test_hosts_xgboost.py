@@ -138,6 +138,27 @@ def test_conventions_depend_on_the_version():
     assert host.convention(0.5 * fl.SquaredError()) is None
 
 
+def test_curvatures_from_3_5_on():
+    """Of XGBoost's sources, whichever version is installed: steps are bounded, and Poisson's leaves are not cut off."""
+    rng = np.random.default_rng(2)
+    y, f = rng.uniform(0.1, 5.0, 20).astype(np.float32), rng.normal(size=20).astype(np.float32)
+    mu, r = np.exp(f.astype(float)), f.astype(float) - y
+    rows, labels = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(0, 3, 20)
+    p = np.exp(rows.astype(float)) / np.exp(rows.astype(float)).sum(1, keepdims=True)
+    cases = ((fl.Poisson(), y, f, (y + 2 * mu) / 3), (fl.Gamma(), y, f, (2 * y / mu + 1) / 3),
+             (fl.Tweedie(power=1.3), y, f, (1.3 * y * mu**-0.3 + 1.7 * mu**0.7) / 3),
+             (fl.PseudoHuber(delta=2.0), y, f, 1 / np.hypot(1, r / 2)),
+             (fl.CategoricalCrossEntropy(), labels, rows, abs(p - np.eye(3)[labels])))
+    for loss, target, scores, expected in cases:
+        old, new = (host.convention(loss, version) for version in ((3, 4), (3, 5)))
+        assert (old.objective, old.start) == (new.objective, new.start)
+        g, h = host._grad_and_hess(new.derivatives(loss), new.curvature, target, scores, None)
+        np.testing.assert_allclose(h, expected, rtol=3e-6)
+        np.testing.assert_array_equal(g, host._grad_and_hess(old.derivatives(loss), old.curvature, target, scores, None)[0])
+    assert host.convention(fl.Poisson(), (3, 4)).params
+    assert not host.convention(fl.Poisson(), (3, 5)).params
+
+
 def test_smoothed_derivatives_follow_the_errors():
     """Those of XGBoost 3.4, whichever version is installed: each column has the scale of its own errors."""
     rng = np.random.default_rng(1)
@@ -239,6 +260,8 @@ def test_exact_derivatives_are_those_of_the_loss():
 def test_curvature_is_the_first_that_is_positive():
     policies = {fl.LogCosh(): "exact", fl.BinaryFocal(): "gauss_newton", fl.GaussianNLL(): "fisher",
                 fl.Cauchy(): "majorizer", fl.TukeyBiweight(): "constant"}
+    g, h = fl.Poisson().xgboost(hessian="xgboost_3.5").sklearn(np.float32([3.0]), np.float32([0.0]))
+    assert (g[0], h[0]) == (-2.0, pytest.approx(5 / 3))
     for loss, policy in policies.items():
         a = loss.xgboost()
         assert a._kept.policy == policy
@@ -393,6 +416,19 @@ def test_searches_in_other_processes():
                           n_jobs=jobs).fit(X, y) for jobs in (1, 2)]
     assert found[0].best_params_ == found[1].best_params_
     np.testing.assert_array_equal(found[0].predict_proba(X), found[1].predict_proba(X))
+
+
+def test_groups_pass_through():
+    """Groups of one row have one weight per row; larger ones a weight each, which no loss of rows takes, as there."""
+    X, y, w = data("diabetes")
+    a = fl.SquaredError().xgboost()
+    for sizes, weight, label in ((np.ones(442, int), w, y), ([42, 1, 399], None, y), ([442], None, np.full(442, 3.0))):
+        dtrain = xgb.DMatrix(X, label=label, weight=weight)
+        dtrain.set_group(sizes)
+        params = a.params(dtrain, **OPTIONS)
+        ours, peer = xgb.train(params, dtrain, 5, obj=a), xgb.train({**params, "base_score": None}, dtrain, 5)
+        np.testing.assert_array_equal(margins(ours, X), margins(peer, X))
+        assert a.metric(margins(ours, X), dtrain)[1] == pytest.approx(fl.SquaredError()(label, margins(ours, X), weight))
 
 
 # ---- what is refused ---------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ def test_scikit_learn_clips_at_the_epsilon_of_the_dtype():
     assert fl.get("log_loss")(LABELS[:4], P[:4]) == np.inf
 
 
+@pytest.mark.hosts
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "parameters", "y", "f"), [
     ("mse_loss", {}, Y, F),
@@ -104,6 +105,7 @@ def test_xgboost_squared_log_error_is_clipped():
     np.testing.assert_allclose(hessian, there, rtol=1e-9)
 
 
+@pytest.mark.hosts
 @pytest.mark.parametrize(("objective", "y", "link"), [
     ("reg:squarederror", Y, None), ("reg:pseudohubererror", Y, None), ("binary:logistic", LABELS, None),
     ("count:poisson", COUNTS, "log"), ("reg:gamma", POSITIVE, "log"), ("reg:tweedie", COUNTS, "log"),

@@ -33,11 +33,6 @@ from fusedloss.rowmath import (
     where,
 )
 
-try:
-    import torch
-except ModuleNotFoundError:
-    torch = None
-
 NAN, INF = math.nan, math.inf
 DTYPES = pytest.mark.parametrize("F", [np.float64, np.float32], ids=["f64", "f32"])
 BAR = {np.float64: 1e-13, np.float32: 4e-6}
@@ -465,11 +460,12 @@ def test_class_weights_of_rows_of_probabilities():
 # ---- the same numbers as torch and scikit-learn ------------------------------------------------------------------
 
 
-@pytest.mark.skipif(torch is None, reason="compares with torch")
+@pytest.mark.hosts
 @pytest.mark.parametrize("soft", [False, True], ids=["labels", "rows"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "class_weight"])
 def test_equals_torch(soft, smoothing, weighted):
+    torch = pytest.importorskip("torch")
     rng, n, C = np.random.default_rng(7), 200, 5
     f, c = 3 * rng.normal(size=(n, C)), rng.random(C)
     y = rng.dirichlet(np.ones(C), n) if soft else np.where(rng.random(n) < 0.2, -100, rng.integers(0, C, n))

@@ -56,6 +56,7 @@ def check_formulas(torch, loss, y, f, function):
 # ---- torch -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hosts
 @pytest.mark.parametrize(("name", "parameters", "y", "f"), [
     ("cross_entropy", {}, LABELS, LOGITS),
     ("cross_entropy", {"label_smoothing": 0.2}, LABELS, LOGITS),
@@ -89,6 +90,7 @@ def ignoring(y):
     return y
 
 
+@pytest.mark.hosts
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "parameters", "y", "f"), [
     ("cross_entropy", {"weight": WEIGHTS, "label_smoothing": 0.2}, ignoring(LABELS), LOGITS),
@@ -116,12 +118,14 @@ def test_torch_mean(name, parameters, y, f):
     np.testing.assert_allclose(gradient, there, rtol=1e-12, atol=1e-14 * abs(there).max())
 
 
+@pytest.mark.hosts
 def test_torch_batchmean_of_kl():
     torch = pytest.importorskip("torch")
     mean = torch.nn.functional.kl_div(torch.tensor(LOG_P), torch.tensor(SOFT), reduction="batchmean").item()
     assert fl.get("torch.kl_div")(SOFT, LOG_P) == pytest.approx(mean, rel=1e-12)
 
 
+@pytest.mark.hosts
 def test_torch_multilabel_margin_takes_rows_here():
     torch = pytest.importorskip("torch")
     lists = np.full((N, C), -1)
@@ -234,6 +238,7 @@ def crps_lognormal(torch, f, y):
     return y * (2.0 * phi(torch, w) - 1.0) - 2.0 * torch.exp(f[0] + f[1] ** 2 / 2.0) * inner
 
 
+@pytest.mark.hosts
 @pytest.mark.parametrize(("name", "parameters", "y", "f", "function"), [
     ("keras.categorical_crossentropy", {}, SOFT, SHARES, keras_crossentropy),
     ("keras.categorical_crossentropy", {"label_smoothing": 0.2}, LABELS, SHARES, lambda *a: keras_crossentropy(*a, 0.2)),
@@ -345,6 +350,7 @@ def test_catboost_metrics(name, y, f, columns, there):
     assert here / columns == pytest.approx(there, rel=1e-12)
 
 
+@pytest.mark.hosts
 def test_xgboost_leaves():
     """Trees of one leaf per class: -sum(gradient) / sum(Hessian), with the Hessian that the note tells."""
     xgboost = pytest.importorskip("xgboost")

@@ -22,7 +22,7 @@ import numpy as np
 
 import fusedloss as fl
 
-from . import host_bars
+from . import array_bars, host_bars, scoring_bars
 from .bench_losses import LIGHT
 from .bench_memory import extra_bytes
 from .bench_peers import LIBRARIES, peers
@@ -422,8 +422,42 @@ def host_torch_over_torch(settings):
     yield from host_bars.torch_cross_entropy(settings, interleaved, compared)
 
 
+def host_training_over_numpy(settings):
+    yield from host_bars.xgboost_training(settings, interleaved, compared)
+
+
 def combination_over_dearest_term(settings):
     yield from host_bars.combination(settings, interleaved, compared)
+
+
+# ---- arrays of other libraries -----------------------------------------------------------------------------------
+
+
+def arrays_over_numpy(settings):
+    yield from array_bars.kinds(settings, interleaved, compared, absolute)
+
+
+def arrays_dask_overhead(settings):
+    yield from array_bars.dask_overhead(settings, absolute)
+
+
+# ---- scoring -----------------------------------------------------------------------------------------------------
+
+
+def score_files_over_decoding(settings):
+    yield from scoring_bars.files_over_decoding(settings, interleaved, compared)
+
+
+def score_files_memory(settings):
+    yield from scoring_bars.files_memory(in_child, absolute)
+
+
+def score_auc_over_sklearn(settings):
+    yield from scoring_bars.exact_auc(settings, interleaved, compared)
+
+
+def score_accumulator_update(settings):
+    yield from scoring_bars.accumulator_update(settings, interleaved, absolute)
 
 
 # ---- the table ---------------------------------------------------------------------------------------------------
@@ -432,8 +466,9 @@ def combination_over_dearest_term(settings):
 BARS = [value_and_grad_over_triad, grad_and_hess_over_triad, value_and_grad_over_peers, score_over_sklearn, small_call,
         import_time, first_call, extra_memory, rows_value_and_grad_over_peers, rows_value_and_grad_over_copy,
         rows_grad_and_hess_over_numpy, rows_focal_over_peers, rows_distributions_over_peers, rows_extra_memory,
-        host_objectives_over_numpy, host_torch_over_torch, combination_over_dearest_term,
-        linear_value_and_grad_over_peers, linear_extra_memory]
+        host_objectives_over_numpy, host_training_over_numpy, host_torch_over_torch, combination_over_dearest_term,
+        linear_value_and_grad_over_peers, linear_extra_memory, arrays_over_numpy, arrays_dask_overhead,
+        score_files_over_decoding, score_files_memory, score_auc_over_sklearn, score_accumulator_update]
 HEADER = ("what", "n, dtype, threads", "ours", "theirs", "median (best)", "bar", "reached")
 
 
@@ -448,7 +483,7 @@ def machine():
     return f"{model}, {os.cpu_count()} CPUs, {threads()} threads; Python {platform.python_version()}, {versions()}"
 
 
-def versions(packages=("numpy", "numba", "scikit-learn", "torch", "jax")):
+def versions(packages=("numpy", "numba", "scikit-learn", "torch", "jax", "xgboost-cpu")):
     found = []
     for package in packages:
         try:

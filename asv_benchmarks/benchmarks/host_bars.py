@@ -85,6 +85,33 @@ def torch_cross_entropy(settings, interleaved, row):
               settings.conditions("float32", SAMPLES), seconds, SAMPLES, 4)
 
 
+ROUNDS, FEATURES = 20, 10
+
+
+def xgboost_training(settings, interleaved, row):
+    """Twenty rounds of XGBoost with a focal objective: ours, and the formulas in NumPy, in its float32."""
+    import xgboost as xgb
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(SAMPLES, FEATURES)).astype(np.float32)
+    y = (X[:, 0] + X[:, 1] * X[:, 2] + rng.normal(size=SAMPLES) > 1.0).astype(np.float32)
+    dtrain, a = xgb.DMatrix(X, label=y), fl.BinaryFocal(gamma=2.0).xgboost(hessian="exact")
+    params = a.params(y, max_depth=6, nthread=2, tree_method="hist")
+
+    def peer(predt, dtrain):
+        gradient, hessian = numpy_focal(dtrain.get_label(), predt)
+        return gradient, np.maximum(hessian, 1e-16)
+
+    def train(objective):
+        return xgb.train(params, dtrain, ROUNDS, obj=objective)
+
+    ours, theirs = (train(objective).predict(dtrain) for objective in (a, peer))
+    assert abs(ours - theirs).mean() < 0.01
+    seconds = interleaved(max(3, settings.rounds // 5), lambda: train(a), lambda: train(peer), pause=0.05)
+    yield row(f"{ROUNDS} rounds of XGBoost with a focal objective, {FEATURES} features, against NumPy",
+              settings.conditions("float32", SAMPLES, 2), seconds, SAMPLES, 2)
+
+
 def combination(settings, interleaved, row):
     """Three terms in one loop against the dearest of them alone."""
     rng = np.random.default_rng(0)

@@ -29,7 +29,7 @@ if _TYPE_CHECKING:  # for type checkers and editors; at run time __getattr__ loa
     from .losses.quantile_rows import *
     from .losses.regression import *
     from .registry import get, list_losses
-    from .scoring import Scores, score
+    from .scoring import Accumulator, Scores, score, score_files
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ _ELSEWHERE = {
     "Classification": "loss", "Elementwise": "loss", "Loss": "loss", "Rowwise": "loss",
     "choice": "loss", "numbers": "loss", "parameter": "loss",
     "get": "registry", "list_losses": "registry",
-    "score": "scoring", "Scores": "scoring",
+    "Accumulator": "scoring", "score": "scoring", "score_files": "scoring", "Scores": "scoring",
     "check": "checking",
     "LinearObjective": "linear",
 }

@@ -1,8 +1,8 @@
 """The command line: score a file, check a loss, and look things up. A thin skin; Numba is loaded only to score, to check,
 and by `doctor`.
 
-Results go to stdout, all else to stderr. Exit codes: 0 done, 1 `check` found something wrong, 2 wrong usage, 3 something is
-wrong with the data or with reading and writing it, 130 stopped by Ctrl-C.
+Results go to stdout, all else to stderr. Exit codes: 0 done, 1 `check` found something wrong or a number is too bad, 2 wrong
+usage, 3 something is wrong with the data or with reading and writing it, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -61,22 +61,43 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     score = commands.add_parser(
-        "score", help="mean losses of predictions in a Parquet file, and whether they differ",
-        description="Mean losses of one or more predictions, their standard errors, and the paired differences "
-                    "between predictions: over all rows and by groups, in one pass over the file.",
+        "score", help="mean losses and metrics of predictions in files, and whether they differ",
+        description="Mean losses of one or more predictions, their standard errors, the paired differences between "
+                    "predictions, and metrics: over all rows and by groups, in one pass over the files. Exit code 1 where "
+                    "--max, --min or --baseline find a number too bad.",
         epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    score.add_argument("file", metavar="FILE", help="a Parquet file")
+    score.add_argument("file", nargs="+", metavar="FILE",
+                       help="Parquet, CSV, Arrow (Feather), NPY or NPZ; a directory of such files; - for stdin")
     score.add_argument("-t", "--target", required=True, metavar="COLUMN", help="the column of what happened")
-    score.add_argument("-p", "--pred", required=True, action="append", metavar="COLUMN",
+    score.add_argument("-p", "--pred", action="append", default=[], metavar="COLUMN",
                        help="a column of predictions; again for each one to compare")
-    score.add_argument("-l", "--loss", required=True, action="append", type=_loss, metavar="LOSS",
+    score.add_argument("-l", "--loss", action="append", default=[], type=_loss, metavar="LOSS",
                        help="a loss, such as huber or huber:delta=15; again for more (see `fusedloss list`)")
+    score.add_argument("-m", "--metric", action="append", default=[], type=_metric, metavar="METRIC",
+                       help="accuracy, precision, recall, f1 (at the probability 0.5, or f1:threshold=0.3), auc, "
+                            "auc:bins=1000, ece, log_loss, brier, r2, mae, rmse; of intervals coverage, width")
+    score.add_argument("--interval", action="append", default=[], type=_interval, metavar="LOW,HIGH",
+                       help="two columns with the ends of an interval, for --metric coverage and width")
     score.add_argument("--by", metavar="COLUMN", help="the same for each group of rows with the same value here")
     score.add_argument("-w", "--weight", metavar="COLUMN", help="weights of the rows")
     score.add_argument("--nulls", choices=("raise", "ignore"), default="raise",
                        help="a row with a null: stop there (the default), or leave it out for all predictions")
     score.add_argument("--threads", type=_threads, metavar="N", help="at most so many threads (default: all there are)")
-    score.add_argument("--json", action="store_true", help="print JSON, unrounded")
+    score.add_argument("--max", action="append", default=[], type=_limit, metavar="NAME=VALUE",
+                       help="exit code 1 if this loss or metric is larger")
+    score.add_argument("--min", action="append", default=[], type=_limit, metavar="NAME=VALUE",
+                       help="exit code 1 if this loss or metric is smaller")
+    score.add_argument("--baseline", type=Path, metavar="FILE",
+                       help="the JSON of a run before: exit code 1 if a loss or metric is worse than there")
+    score.add_argument("--tol", type=_tolerance, default="0", metavar="TOL",
+                       help="how much worse than --baseline is all right: 0.5, or 1%% of the number there (default: 0)")
+    score.add_argument("--batch-rows", type=_batch_rows, metavar="N",
+                       help="rows in memory at a time, a multiple of 65536 (default: 524288)")
+    score.add_argument("--input-format", choices=("parquet", "csv", "arrow", "npy", "npz"),
+                       help="of the files (default: by their names and first bytes)")
+    score.add_argument("--format", choices=("auto", "table", "json", "csv", "md"), default="auto",
+                       help="of the result (default: by the name of --output, else a table)")
+    score.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     score.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None,
                        help="a progress bar on stderr (default: when it takes long and stderr is a terminal)")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the result there, not to stdout")
@@ -106,6 +127,20 @@ def _parser():
     check.add_argument("--json", action="store_true", help="print JSON, unrounded")
     check.set_defaults(run=_check, parser=check)
 
+    plot = commands.add_parser(
+        "plot", help="losses as curves; a history of training, slices and reliability from files of JSON",
+        description="Value, gradient and curvature of losses; or, of a file: losses and metrics over the rounds of "
+                    "training, losses by slice and reliability of a `fusedloss score --json`.",
+        epilog="examples:\n  fusedloss plot huber:delta=1 log_cosh -o robust.svg\n  fusedloss plot history.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    plot.add_argument("what", nargs="+", metavar="LOSS|FILE.json", help="losses, or one file of JSON")
+    plot.add_argument("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="predictions to draw losses over")
+    plot.add_argument("-o", "--output", type=Path, metavar="FILE", help="a .png, .svg or .pdf (default: NAME.png)")
+    plot.set_defaults(run=_plot, parser=plot)
+
+    bench = commands.add_parser("bench", help="a few seconds of timing on this machine, against NumPy, SciPy and torch")
+    bench.set_defaults(run=_bench)
+
     kernels = commands.add_parser("cache", help="where compiled kernels are kept; `clear` deletes them")
     kernels.add_argument("what", nargs="?", choices=("info", "clear"), default="info")
     kernels.set_defaults(run=_cache)
@@ -128,6 +163,47 @@ def _loss(text):
     return text
 
 
+def _metric(text):
+    from .scoring.metrics import parse_metric
+
+    try:
+        parse_metric(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _interval(text):
+    low, comma, high = text.partition(",")
+    if not (low and comma and high) or "," in high:
+        raise argparse.ArgumentTypeError(f"must be two columns as in low,high, found {text!r}")
+    return low, high
+
+
+def _limit(text):
+    name, _, value = text.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a name and a number as in huber=0.4, found {text!r}") from None
+
+
+def _tolerance(text):
+    from .scoring.gate import allowance
+
+    try:
+        allowance(text, 1.0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _batch_rows(text):
+    if not text.isdecimal() or int(text) == 0 or int(text) % 65536:
+        raise argparse.ArgumentTypeError(f"must be a multiple of 65536, found {text!r}")
+    return int(text)
+
+
 def _threads(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, found {text!r}")
@@ -138,38 +214,71 @@ def _threads(text):
 
 
 def _score(arguments):
-    for option, names in (("--pred", arguments.pred), ("--loss", arguments.loss)):
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            arguments.parser.error(f"argument {option}: {name} is given twice")
+    _check_score(arguments)
     output = arguments.output
     if output and not os.access(output if output.exists() else output.parent, os.W_OK):
         return _fail(f"{output}: cannot be written")  # better now than after a long run
 
-    from .scoring.files import DataError, score_file
+    from .scoring import DataError, gate, score_files
+    from .scoring.text import written
 
     bar = _Progress(arguments.progress)
     try:
-        scores = score_file(arguments.file, arguments.target, arguments.pred, arguments.loss, weight=arguments.weight,
-                            by=arguments.by, nulls=arguments.nulls, n_threads=arguments.threads, progress=bar)
+        scores = score_files(
+            arguments.file, arguments.target, arguments.pred, arguments.loss, weight=arguments.weight, by=arguments.by,
+            metrics=arguments.metric, intervals=arguments.interval, nulls=arguments.nulls, n_threads=arguments.threads,
+            **({"batch_rows": arguments.batch_rows} if arguments.batch_rows else {}),
+            input_format=arguments.input_format, progress=bar)
+        bar.clear()
+        failures = gate.beyond(scores, dict(arguments.max), dict(arguments.min))
+        if arguments.baseline:
+            failures += gate.worse_than(scores, arguments.baseline, arguments.tol)
     except DataError as error:
         bar.clear()
         return _fail(error)
-    bar.clear()
-    if arguments.json:
-        text = json.dumps(scores.to_dict(), indent=2, allow_nan=False) + "\n"
-    else:
-        from .scoring.text import report
-
-        source = f"{arguments.file}: {arguments.target}, predicted by {', '.join(arguments.pred)}"
-        text = report(scores, source, arguments.weight, compiled=cache.stats["misses"] > 0)
+    predictions = [*arguments.pred, *[" to ".join(pair) for pair in arguments.interval]]
+    source = f"{', '.join(arguments.file)}: {arguments.target}, predicted by {', '.join(predictions)}"
+    text = written(scores, _format(arguments), source, arguments.weight, compiled=cache.stats["misses"] > 0)
     if output is None:
         sys.stdout.write(text)
-        return OK
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        return _fail(f"{output}: {error.strerror}")
-    return OK
+    else:
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            return _fail(f"{output}: {error.strerror}")
+    for line in failures:
+        _fail(line)
+    return WRONG if failures else OK
+
+
+def _check_score(arguments):
+    """What argparse cannot see: names given twice, limits of what was not asked for, nothing to do."""
+    given = {"--pred": arguments.pred, "--loss": arguments.loss, "--metric": arguments.metric,
+             "--interval": [",".join(pair) for pair in arguments.interval]}
+    for option, names in given.items():
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            arguments.parser.error(f"argument {option}: {name} is given twice")
+    of_intervals = [name for name in arguments.metric if name in ("coverage", "width")]
+    others = [*arguments.loss, *(name for name in arguments.metric if name not in of_intervals)]
+    if not others and not of_intervals:
+        arguments.parser.error("one of these is required: -l/--loss, -m/--metric")
+    if bool(of_intervals) != bool(arguments.interval):
+        arguments.parser.error("argument --interval: " + (f"{of_intervals[0]} needs one" if of_intervals else
+                               "it needs --metric coverage or width"))
+    if bool(others) != bool(arguments.pred):
+        arguments.parser.error("argument -p/--pred: " + (f"{others[0]} needs a prediction" if others else
+                               "there is no loss or metric of it"))
+    for option, limits in (("--max", arguments.max), ("--min", arguments.min)):
+        for name, _ in limits:
+            if name not in [*arguments.loss, *arguments.metric]:
+                arguments.parser.error(f"argument {option}: {name} is no loss or metric that was asked for")
+
+
+def _format(arguments):
+    if arguments.format != "auto":
+        return arguments.format
+    suffix = arguments.output.suffix.lower() if arguments.output else ""
+    return {".json": "json", ".csv": "csv", ".md": "md"}.get(suffix, "table")
 
 
 class _Progress:
@@ -186,6 +295,11 @@ class _Progress:
         now = time.monotonic()
         self.first = self.first or (now, done)  # the first part waited for the kernels, the rest do not
         if not self.shown or now - self.started < self.quiet:
+            return
+        if total is None:
+            sys.stderr.write(f"\r{done:,} rows\x1b[K")
+            sys.stderr.flush()
+            self.drawn = True
             return
         passed, scored = now - self.first[0], done - self.first[1]
         left = f"{passed * (total - done) / scored:.0f} s left" if scored else ""
@@ -236,6 +350,39 @@ def _check(arguments):
         return _fail(error, USAGE)
     print(json.dumps(report.to_dict(), indent=2, allow_nan=False) if arguments.json else report)
     return OK if report.ok else WRONG
+
+
+def _plot(arguments):
+    from .scoring import DataError, plots
+
+    what, output = arguments.what, arguments.output
+    file = Path(what[0]) if what[0].endswith(".json") else None
+    if file and len(what) > 1:
+        arguments.parser.error(f"argument LOSS|FILE.json: one file at a time, found {len(what)} names")
+    if arguments.range and arguments.range[0] >= arguments.range[1]:
+        arguments.parser.error("argument --range: LOW must be smaller than HIGH")
+    output = output or Path(f"{file.stem if file else what[0].partition(':')[0]}.png")
+    if output.suffix not in (".png", ".svg", ".pdf"):
+        arguments.parser.error(f"argument -o/--output: must end in .png, .svg or .pdf, found {output}")
+    try:
+        figure = plots.of_file(file) if file else plots.of_losses([parse(text) for text in what], arguments.range)
+        plots.save(figure, output)
+    except ValueError as error:
+        arguments.parser.error(f"argument LOSS|FILE.json: {error}")
+    except OSError as error:
+        return _fail(f"{output}: {error.strerror}")
+    except DataError as error:
+        return _fail(error)
+    print(output)
+    return OK
+
+
+def _bench(arguments):
+    from .scoring import bench
+
+    print(bench.environment())
+    print(bench.table())
+    return OK
 
 
 def _cache(arguments):

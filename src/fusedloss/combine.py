@@ -203,7 +203,7 @@ class Multiple(_Combination):
 
     @property
     def claims(self):
-        return {name: None for name in ("majorizer", "constant", "fisher", "gauss_newton")} if self.factor < 0.0 else \
+        return {name: None for name in FORMULAS if name not in ("exact", "bounded")} if self.factor < 0.0 else \
             self.part.claims
 
     @property
@@ -233,7 +233,13 @@ class Sum(_Combination):
 
     @property
     def claims(self):
-        return {name: None for part in self.parts for name, change in part.claims.items() if change is None}
+        """Of curvatures that are never negative: one that is positive will do, all must majorize, all must be bounded."""
+        known = [part.curvatures for part in self.parts]
+        shared = {name: [kinds[name] for kinds in known] for name in FORMULAS if all(name in kinds for kinds in known)}
+        return {name: {"positive": any(kind.positive for kind in shared[name]),
+                       "majorizes": all(kind.majorizes for kind in shared[name]),
+                       "bounded": all(kind.bounded for kind in shared[name])} if name in shared else None
+                for name in FORMULAS if name not in ("exact", "bounded")}
 
     @staticmethod
     def derived(name, rowwise, one, other, *parts):
@@ -257,6 +263,10 @@ class _InUnits(_Combination):
     @property
     def strict(self):
         return self.part.strict
+
+    @property
+    def claims(self):
+        return self.part.claims
 
     @staticmethod
     def derived(name, rowwise, function, part):
@@ -543,7 +553,11 @@ class Curved(_Combination):
 
     @property
     def claims(self):
-        return self.part.claims
+        """The part's: a floor makes them positive, a smaller factor takes them below the majorizing ones."""
+        known = self.part.curvatures
+        return {name: {"positive": known[name].positive or self.floor > 0.0,
+                       "majorizes": known[name].majorizes and self.factor >= 1.0,
+                       "bounded": known[name].bounded} if name in known else None for name in FORMULAS}
 
     @staticmethod
     def derived(name, rowwise, function, part):

@@ -13,13 +13,20 @@ near the minimum, and elsewhere it may be endless (h = 0) or point uphill (h < 0
 "bounded"       max(second derivative, |g|): no step is longer than 1, for raw scores that have no unit
 "constant"      the smallest number that the second derivative never exceeds, whatever f (Böhning and Lindsay,
                 "Monotonicity of quadratic-approximation algorithms", 1988); targets and parameters may be in it
+"xgboost", "xgboost_3.5", "lightgbm"
+                what these libraries' own objectives of this kind divide by: see `HOSTS`
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from math import inf
 from typing import NamedTuple
 
-__all__ = ["FORMULAS", "Curvature", "formula_of", "guarantees", "positive_policy"]
+from .vecmath import where
+
+__all__ = ["FORMULAS", "HOSTS", "Curvature", "formula_of", "guarantees", "host_formulas", "positive_policy"]
 
 FORMULAS = {
     "exact": "hessian",
@@ -28,6 +35,9 @@ FORMULAS = {
     "gauss_newton": "gauss_newton",
     "bounded": "bounded_curvature",
     "constant": "largest_curvature",
+    "xgboost": "xgboost_curvature",
+    "xgboost_3.5": "xgboost_3_5_curvature",
+    "lightgbm": "lightgbm_curvature",
 }
 """The formula behind each name."""
 
@@ -60,6 +70,187 @@ class Curvature(NamedTuple):
     bounded: bool
 
 
+# ---- the curvatures of boosting libraries ------------------------------------------------------------------------
+
+
+class _Host(NamedTuple):
+    """The curvature of a library's own objective, of one sample.
+
+    `formula`    the name of the curvature that it is the same as, or a function: class of the loss -> its formula
+    `guarantee`  of a formula of its own
+    `when`       for which parameters of the loss the library has it; default: for any
+    """
+
+    formula: str | Callable
+    guarantee: Curvature | None = None
+    when: Callable | None = None
+
+
+def _times(factor):
+    """factor h, h the second derivative."""
+    def formula(cls):
+        hessian = cls.hessian
+
+        def curvature(self, y, f):
+            return factor * hessian(self, y, f)
+
+        return curvature
+
+    return formula
+
+
+def _of_all_classes(cls):
+    """K / (K - 1) h, K the number of classes."""
+    from .rowmath import maximum, size
+
+    hessian = cls.hessian
+
+    def curvature(self, y, f):
+        return size(f) / maximum(size(f) - 1.0, 1.0) * hessian(self, y, f)
+
+    return curvature
+
+
+def _of_residuals(cls):
+    """|g|: of a softmax |P - o|."""
+    gradient = cls.gradient
+
+    def curvature(self, y, f):
+        return abs(gradient(self, y, f))
+
+    return curvature
+
+
+def _bounded_step(share):
+    """h + share g. With A = y mu^(1 - p), B = mu^(2 - p), g = B - A and h = (p - 1) A + (2 - p) B the weighted mean
+    (p A + (3 - p) B) / 3: share = (2 p - 3) / 3."""
+    def formula(cls):
+        gradient, hessian = cls.gradient, cls.hessian
+
+        def curvature(self, y, f):
+            h = hessian(self, y, f)
+            return where(h < inf, h + share * gradient(self, y, f), h)
+
+        return curvature
+
+    return formula
+
+
+def _bounded_step_of_power(cls):
+    """The same where p is a parameter, a = 2 - p and b = p - 1."""
+    gradient, hessian = cls.gradient, cls.hessian
+
+    def curvature(self, y, f):
+        h = hessian(self, y, f)
+        return where(h < inf, h + (self.b - self.a) / 3.0 * gradient(self, y, f), h)
+
+    return curvature
+
+
+def _one(cls):
+    """1, where the second derivative is 0: the leaves are replaced afterwards."""
+    if cls.rowwise:
+        from .rowmath import index
+
+        def curvature(self, y, f):
+            return 1.0 + 0.0 * index(f)
+    else:
+        def curvature(self, y, f):
+            return 1.0
+
+    return curvature
+
+
+def _open(cls):
+    """1 where a hinge is open, and where it is not the smallest normal float32."""
+    def curvature(self, y, f):
+        return where((2.0 * y - 1.0) * f < 1.0, 1.0, 1.1754943508222875e-38)
+
+    return curvature
+
+
+def _on_logits(loss):
+    return loss.from_logits and not getattr(loss, "has_z_loss", False)
+
+
+def _crossing(loss):
+    return not loss.non_crossing
+
+
+GROWTH = math.exp(0.7)
+"""Of a Poisson mean: leaves of at most 0.7, the `max_delta_step` there, multiply it by no more."""
+
+_SAME, _SAME_ON_LOGITS = _Host("exact"), _Host("exact", when=_on_logits)
+_ONE = _Host(_one, Curvature(positive=True, majorizes=False, bounded=True))
+_POISSON = _Host(_times(GROWTH), Curvature(positive=True, majorizes=False, bounded=False))
+_STEP = Curvature(positive=True, majorizes=False, bounded=True)
+
+HOSTS: dict[str, dict[str, _Host]] = {
+    "xgboost": {
+        **dict.fromkeys(("HalfSquaredError", "SquaredError", "PseudoHuber", "Expectile", "Gamma", "Tweedie",
+                         "MultilabelBinaryCrossEntropy"), _SAME),
+        "BinaryCrossEntropy": _SAME_ON_LOGITS,
+        "AbsoluteError": _ONE,
+        "Pinball": _ONE,
+        "MultiQuantile": _ONE._replace(when=_crossing),
+        "Hinge": _Host(_open, Curvature(positive=True, majorizes=False, bounded=True)),
+        "Poisson": _POISSON,
+        "CategoricalCrossEntropy": _Host(_times(2.0), Curvature(positive=True, majorizes=False, bounded=False), _on_logits),
+    },
+    "xgboost_3.5": {
+        "PseudoHuber": _Host("majorizer"),
+        "Poisson": _Host(_bounded_step(-1.0 / 3.0), _STEP),
+        "Tweedie": _Host(_bounded_step_of_power, _STEP),
+        "Gamma": _Host(_bounded_step(1.0 / 3.0), _STEP),
+        "CategoricalCrossEntropy": _Host(_of_residuals, Curvature(positive=False, majorizes=False, bounded=True),
+                                         _on_logits),
+    },
+    "lightgbm": {
+        **dict.fromkeys(("HalfSquaredError", "SquaredError", "Fair", "Gamma", "Tweedie", "OneVersusAll"), _SAME),
+        "BinaryCrossEntropy": _SAME_ON_LOGITS,
+        "Huber": _Host("constant"),
+        "AbsoluteError": _ONE,
+        "Pinball": _ONE,
+        "AbsolutePercentageError": _ONE,
+        "Poisson": _POISSON,
+        "CategoricalCrossEntropy": _Host(_of_all_classes, Curvature(positive=True, majorizes=False, bounded=False),
+                                         _on_logits),
+    },
+}
+"""By the name of a curvature and of a class of ours: what the objective of this kind divides by. Floors of 1e-16 and less
+are left out.
+
+"xgboost"       until 3.4; of absolute and quantile errors until 3.3 (afterwards it is of all samples together)
+"xgboost_3.5"   what is another one since September 2026, with the version it is to come with: pull requests 12537 (softmax),
+                12538 (power variances), 12576 (pseudo-Huber)
+"lightgbm"      4.7
+"""
+
+
+def host_formulas(cls: type) -> dict[str, Callable]:
+    """The formulas, by their names, that a class of the catalogue gets from `HOSTS`; of any other class none."""
+    if cls.__module__.partition(".")[0] != __package__:
+        return {}
+    found = {policy: known[cls.__name__].formula for policy, known in HOSTS.items() if cls.__name__ in known}
+    return {FORMULAS[policy]: getattr(cls, FORMULAS[formula]) if isinstance(formula, str) else formula(cls)
+            for policy, formula in found.items()}
+
+
+def _of_host(loss, policy, others):
+    """What the curvature of a library guarantees, or None where the loss does not offer it."""
+    parts = getattr(loss, "parts", ())
+    if parts:  # of sums and positive multiples whatever holds of all parts
+        kinds = [part.curvatures.get(policy) for part in parts]
+        return None if None in kinds else Curvature(*map(all, zip(*kinds, strict=True)))
+    host = next(HOSTS[policy][cls.__name__] for cls in type(loss).__mro__ if cls.__name__ in HOSTS[policy])
+    if host.when and not host.when(loss):
+        return None
+    return others[host.formula] if isinstance(host.formula, str) else host.guarantee
+
+
+# ---- what a loss offers ------------------------------------------------------------------------------------------
+
+
 def guarantees(loss) -> dict[str, Curvature]:
     """The curvatures that a loss offers, and what they guarantee: a rule about the loss's data, and what the loss itself
     says in `claims`."""
@@ -76,14 +267,17 @@ def guarantees(loss) -> dict[str, Curvature]:
         found["bounded"] = Curvature(loss.strict, False, True)
     if hasattr(loss, "largest_curvature"):
         found["constant"] = Curvature(True, True, False)
-    for policy, changes in loss.claims.items():
-        if changes is None:
-            found.pop(policy, None)
-        elif policy in found:
-            found[policy] = found[policy]._replace(**changes)
+    found = _as_claimed(loss, found)
     if loss.convex and "exact" in found and "gauss_newton" in found:
         found["gauss_newton"] = found["exact"]
-    return found
+    hosts = {policy: _of_host(loss, policy, found) for policy in HOSTS if hasattr(loss, FORMULAS[policy])}
+    return found | _as_claimed(loss, {policy: kind for policy, kind in hosts.items() if kind})
+
+
+def _as_claimed(loss, found):
+    """These curvatures, with what the loss says otherwise in `claims`."""
+    claims = {policy: loss.claims.get(policy, {}) for policy in found}
+    return {policy: found[policy]._replace(**changes) for policy, changes in claims.items() if changes is not None}
 
 
 def formula_of(loss, policy: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,16 +32,29 @@ _RETURNS = {  # what a method returns: does it want the value, the gradient, the
     "value_and_grad": (True, True, False),
     "grad_and_hess": (False, True, True),
     "value_grad_hess": (True, True, True),
-    "hess": (False, False, True),
+    "hvp": (False, False, True),
 }
 
 
-def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, *more):
+class Share(NamedTuple):
+    """In the place of a reduction: of one part of the samples, where the whole divides by this. The sums of the blocks come
+    back as a list, in the place of the value."""
+
+    denominator: float
+
+
+class Denominator(NamedTuple):
+    """In the place of a reduction: not the loss, but the numbers that add up to what this reduction divides by."""
+
+    reduction: str
+
+
+def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, v=None):
     """Evaluate `what` of a loss (see _RETURNS; or `gradient_<parameter>`, a value) on arrays."""
     if loss.rowwise:
         from .evaluate_rows import run as run_rows
 
-        return run_rows(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, *more)
+        return run_rows(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, v)
     y = arrays.view("y_true", y_true) if type(y_true) is not np.ndarray or y_true.dtype not in PLAIN else y_true
     f = arrays.view("y_pred", y_pred) if type(y_pred) is not np.ndarray or y_pred.dtype not in PLAIN else y_pred
     if y.shape != f.shape:
@@ -51,30 +65,40 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
         mask_array = arrays.mask_like(mask, f)
     if sample_weight is not None:
         w = arrays.per_sample("sample_weight", arrays.view("sample_weight", sample_weight), f)
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, found {reduction!r}")
-    losses = [loss] if not loss.by_data else loss.of_columns(y, w, mask_array)
+    check_reduction(reduction)
+    losses = [loss]
+    if loss.by_data:
+        y, f, w, mask_array = [None if a is None else np.asarray(a) for a in (y, f, w, mask_array)]
+        losses = loss.of_columns(y, w, mask_array)
     plans = [_plan(one, what, hessian, reduction == "none", f.dtype, y.dtype, w, mask_array) for one in losses]
     plan = plans[0]
-    denominator = 1.0 if reduction in ("sum", "none") else float(n)
-    if w is not None or mask_array is not None:
-        denominator = _denominator(reduction, w, mask_array, f, plan.F, n_threads, executor)
+    denominator = float(n) if reduction in ("mean", "sum_over_batch_size") else 1.0
+    if w is not None or mask_array is not None or isinstance(reduction, Denominator):
+        parts = _denominator(reduction, w, mask_array, f, plan.F, n_threads, executor)
+        if isinstance(reduction, Denominator):
+            return parts
+        denominator = ordered_sum(np.array(parts))
+    if isinstance(reduction, Share):
+        denominator = reduction.denominator
+    along = None if v is None else arrays.target_like(arrays.view("v", v), f, "v")
     if out is None:
-        v, g, h = [np.empty(f.shape, plan.result) if wanted else None for wanted in plan.outputs]
+        values, g, h = [np.empty(f.shape, plan.result) if wanted else None for wanted in plan.outputs]
     else:
-        v, g, h = _outputs(plan, f, out, y, w, mask_array)
+        values, g, h = _outputs(plan, f, out, y, w, mask_array, along)
     scale = plan.F(1.0 / denominator if denominator else 0.0)
     if len(plans) > 1:
-        partials = _pass_over_columns(plans, (y, f, w, mask_array), (v, g, h), scale, n_threads, executor)
+        partials = _pass_over_columns(plans, (y, f, w, mask_array), (values, g, h), scale, n_threads, executor)
     else:
         partials = np.empty(((n + BLOCK - 1) // BLOCK, 2))
-        _pass(plan, y, f, w, mask_array, scale, partials, v, g, h, n_threads, executor)
+        _pass(plan, y, f, w, mask_array, scale, partials, values, g, h, n_threads, executor)
     if plan.checks and (partials.item(1) if len(partials) == 1 else partials[:, 1].any()):
         raise domain_error(loss, plan.F, y, f, w, mask_array)
     if plan.sums:
-        value = reduced(partials, denominator, reduction)
+        value = partials[:, 0].tolist() if isinstance(reduction, Share) else reduced(partials, denominator, reduction)
         return value if g is None else (value, g) if h is None else (value, g, h)
-    results = [a for a in (v, g, h) if a is not None]
+    results = [a for a in (values, g, h) if a is not None]
+    if along is not None:  # the Hessian is diagonal
+        arrays.multiply(h, along)
     return results[0] if len(results) == 1 else tuple(results)
 
 
@@ -106,15 +130,12 @@ PLAIN = frozenset(map(np.dtype, ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2",
 """Dtypes that kernels read as they are; the others are looked at more closely by `arrays.view`."""
 
 
-_CONTIGUOUS_ALIGNED = 0x101  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
-
-
 class _Plan:
     """How one method of one loss is computed for given dtypes: its kernels and its parameters."""
 
     def __init__(self, loss, what, hessian, unreduced, f_dtype, y_dtype, w_dtype, masked):
         self.F = F = arrays.COMPUTED_IN.get(f_dtype, np.float64)
-        self.result = np.dtype(np.float16 if f_dtype == np.float16 else F)
+        self.result = arrays.result_dtype(f_dtype)
         wants_value, wants_gradient, wants_hessian = _RETURNS.get(what, (True, False, False))
         value = what if what.startswith("gradient_") else "value"
         self.sums = wants_value and not unreduced
@@ -178,7 +199,7 @@ def _pass(plan, y, f, w, mask, scale, partials, v, g, h, n_threads, executor):
     in_place, arguments = plan.in_place, []
     for a in (y, f, w, mask, v, g, h):
         if a is not None:
-            in_place = in_place and a.flags.num & _CONTIGUOUS_ALIGNED == _CONTIGUOUS_ALIGNED
+            in_place = in_place and a.flags.num & arrays.CONTIGUOUS_ALIGNED == arrays.CONTIGUOUS_ALIGNED
             if a.ndim != 1 and in_place:
                 a = a.reshape(-1)
         arguments.append(a)
@@ -200,23 +221,35 @@ def _pass(plan, y, f, w, mask, scale, partials, v, g, h, n_threads, executor):
 
 
 def _staged(plan, inputs, outputs, scale, partials, driver, first, last):
-    """Blocks first..last by way of small contiguous buffers."""
-    request = plan.request
-    size = STAGED_BLOCKS * BLOCK
-    kernel = plan.kernel(driver)
-    buffers = [None if a is None else np.empty(size, dtype) for a, dtype in
-               zip((*inputs, *outputs), (request.y, request.F, request.w, np.bool_, *[request.F] * 3), strict=True)]
-    for block in range(first, last, STAGED_BLOCKS):
-        end = min(last, block + STAGED_BLOCKS)
-        start, stop = block * BLOCK, min(inputs[1].size, end * BLOCK)
-        filled = [None if a is None else arrays.read(a, start, stop, buffer)
-                  for a, buffer in zip(inputs, buffers[: len(inputs)], strict=True)]
-        results = [None if buffer is None else buffer[: stop - start] for buffer in buffers[len(inputs):]]
+    """Blocks first..last, as many at a time as lie in memory for all arrays; others by way of small buffers."""
+    request, kernel = plan.request, plan.kernel(driver)
+    n, size = inputs[1].size, STAGED_BLOCKS * BLOCK
+    dtypes = (request.y, request.F, request.w, np.bool_, *[request.F] * 3)
+    buffers = [None] * 7
+    block = first
+    while block < last:
+        start = block * BLOCK
+        reach = [n if a is None else arrays.in_place(a, start, dtype)
+                 for a, dtype in zip((*inputs, *outputs), dtypes, strict=True)]
+        whole = min(reach) // BLOCK if start + min(reach) < n else last - block
+        end = min(last, block + (whole or STAGED_BLOCKS))
+        stop = min(n, end * BLOCK)
+        parts = []
+        for k, a in enumerate((*inputs, *outputs)):
+            if a is None:
+                parts.append(None)
+            elif start + reach[k] >= stop:
+                parts.append(arrays.section(a, start, stop))
+            else:
+                if buffers[k] is None:
+                    buffers[k] = np.empty(size, dtypes[k])
+                parts.append(arrays.gather(a, start, stop, buffers[k]) if k < 4 else buffers[k][: stop - start])
         part = partials[block:end]
-        kernel(plan.theta, *filled, scale, part, part if plan.sums else None, *results, 0, end - block, 1)
-        for a, result in zip(outputs, results, strict=True):
-            if a is not None:
-                arrays.write(a, start, stop, result)
+        kernel(plan.theta, *parts[:4], scale, part, part if plan.sums else None, *parts[4:], 0, end - block, 1)
+        for a, k in zip(outputs, (4, 5, 6), strict=True):
+            if a is not None and start + reach[k] < stop:
+                arrays.scatter(a, start, stop, parts[k])
+        block = end
 
 
 def _pass_over_columns(plans, inputs, outputs, scale, n_threads, executor):
@@ -236,9 +269,9 @@ def _pass_over_columns(plans, inputs, outputs, scale, n_threads, executor):
     return partials.reshape(-1, 2)
 
 
-def _outputs(plan, f, out, y, w, mask):
+def _outputs(plan, f, out, y, w, mask, along):
     """The arrays to write, (values, gradient, Hessian): those of `out`, checked, and new ones for what it leaves out."""
-    inputs = [("y_true", y), ("y_pred", f), ("sample_weight", w), ("mask", mask)]
+    inputs = [("y_true", y), ("y_pred", f), ("sample_weight", w), ("mask", mask), ("v", along)]
     v, g, h = plan.outputs
     if g and h:
         if not isinstance(out, tuple) or len(out) != 2:
@@ -257,7 +290,7 @@ def _outputs(plan, f, out, y, w, mask):
 # ---- sums and weights --------------------------------------------------------------------------------------------
 
 
-def reduced(partials, denominator, reduction, stacklevel=4):
+def reduced(partials, denominator, reduction, stacklevel=5):
     """The partials added in block order and divided; a warning points `stacklevel` calls up."""
     total = partials.item(0) if len(partials) == 1 else ordered_sum(partials[:, 0])
     if denominator == 0.0:
@@ -295,20 +328,28 @@ def denominator(loss, y_true, y_pred, sample_weight, mask, reduction):
         from .evaluate_rows import _Call
 
         call = _Call(loss, "value", y_true, y_pred, sample_weight, mask, None, False, None)
-        return call.denominator(reduction, None, "auto")
+        return ordered_sum(np.array(call.denominator(reduction, None, "auto")))
     f = arrays.view("y_pred", y_pred)
     w = None if sample_weight is None else arrays.per_sample("sample_weight", arrays.view("sample_weight", sample_weight), f)
-    return _denominator(reduction, w, None if mask is None else arrays.mask_like(mask, f), f,
-                        arrays.COMPUTED_IN.get(f.dtype, np.float64), None, "auto")
+    return ordered_sum(np.array(_denominator(reduction, w, None if mask is None else arrays.mask_like(mask, f), f,
+                                             arrays.COMPUTED_IN.get(f.dtype, np.float64), None, "auto")))
 
 
 def _denominator(reduction, w, mask, f, F, n_threads, executor):
-    """What the reduction divides by, from one read of weights and mask; checks the weights for every reduction."""
-    count = f.size if mask is None else f.size - int(np.count_nonzero(mask))
-    total = float(count)
-    if w is not None:
-        total = ordered_sum(weight_sums(w, mask, F, n_threads, executor))
-    return {"mean": total, "sum_over_batch_size": float(count)}.get(reduction, 1.0)
+    """The numbers that add up to what the reduction divides by, from one read of weights and mask; checks the weights for
+    every reduction."""
+    sums = None if w is None else weight_sums(w, mask, F, n_threads, executor).tolist()
+    over = reduction.reduction if isinstance(reduction, Denominator) else reduction
+    if over == "mean" and sums is not None:
+        return sums
+    if over not in ("mean", "sum_over_batch_size"):
+        return [1.0]
+    return [float(f.size if mask is None else f.size - arrays.count_true(mask))]
+
+
+def check_reduction(reduction):
+    if reduction not in REDUCTIONS and not isinstance(reduction, (Share, Denominator)):
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, found {reduction!r}")
 
 
 def weight_sums(w, mask, F, n_threads=None, executor="serial", name="sample_weight", offset=0):
@@ -329,8 +370,8 @@ def _narrowed_weight_sums(w, mask, F, name, offset):
     sums, size = [np.zeros(0)], STAGED_BLOCKS * BLOCK
     for start in range(0, w.size, size):
         stop = min(w.size, start + size)
-        part = arrays.read(w, start, stop, np.empty(stop - start, np.float64))
-        shown = None if mask is None else arrays.read(mask, start, stop, np.empty(stop - start, np.bool_))
+        part = arrays.gather(w, start, stop, np.empty(stop - start, np.float64))
+        shown = None if mask is None else arrays.gather(mask, start, stop, np.empty(stop - start, np.bool_))
         kept = np.ones(part.size, np.bool_) if shown is None else ~shown
         with np.errstate(over="ignore"):
             narrow = part.astype(F)
@@ -389,12 +430,12 @@ def _first(wrong, a, w, mask):
     """(index, value) of the first sample of `a` that is `wrong` among those not taken out, looking block by block."""
     for start in range(0, a.size, BLOCK):
         stop = min(a.size, start + BLOCK)
-        part = arrays.read(a, start, stop, np.empty(stop - start, a.dtype))
+        part = arrays.gather(a, start, stop, np.empty(stop - start, a.dtype))
         kept = None
         if w is not None:
-            kept = arrays.read(w, start, stop, np.empty(stop - start, w.dtype)) != 0
+            kept = arrays.gather(w, start, stop, np.empty(stop - start, w.dtype)) != 0
         if mask is not None:
-            shown = ~arrays.read(mask, start, stop, np.empty(stop - start, np.bool_))
+            shown = ~arrays.gather(mask, start, stop, np.empty(stop - start, np.bool_))
             kept = shown if kept is None else kept & shown
         found = np.flatnonzero(wrong(part, kept))
         if found.size:

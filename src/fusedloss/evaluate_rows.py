@@ -2,7 +2,7 @@
 
 Predictions (n, C) are read in place in C and in Fortran order, and gradients and Hessians come in the order of the
 predictions. What a kernel cannot read in place (strided, float16; Fortran order where the kernel runs along rows) is
-staged block by block, in C order, with the same bits.
+staged block by block, in C order (columns that lie apart: in Fortran order), with the same bits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from . import compile, drivers
 from .arrays import numpy as arrays
-from .evaluate import PLAIN, REDUCTIONS, curvature, reduced, remedy, weight_sums
+from .arrays.apart import Apart, Columns
+from .evaluate import PLAIN, Denominator, Share, check_reduction, curvature, reduced, remedy, weight_sums
 from .kernels.rows import BLOCK, UNROLLED, block_of
 
 ALONG_FROM = 384
@@ -45,10 +46,12 @@ _NEEDS = {"hessian_column": "hessian_times"}
 
 def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor, v=None):
     """Evaluate `what` of a row loss (see _WANTED; or `gradient_<parameter>`)."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, found {reduction!r}")
+    check_reduction(reduction)
     call = _Call(loss, what, y_true, y_pred, sample_weight, mask, hessian, reduction == "none", v)
-    denominator = call.denominator(reduction, n_threads, executor)
+    parts = call.denominator(reduction, n_threads, executor)
+    if isinstance(reduction, Denominator):
+        return parts
+    denominator = reduction.denominator if isinstance(reduction, Share) else math.fsum(parts)
     outputs = call.outputs(out)
     scale = 1.0 / denominator if denominator else 0.0
     units = range(call.columns) if what == "hess_blocks" else [0]
@@ -84,8 +87,8 @@ class _Call:
         f = arrays.view("y_pred", y_pred)
         self.f = f = _predictions(loss, f)
         self.n, self.columns = f.shape
-        self.F = F = arrays.COMPUTED_IN.get(f.dtype, np.float64)
-        self.result_dtype = np.dtype(np.float16 if f.dtype == np.float16 else F)
+        self.F = arrays.COMPUTED_IN.get(f.dtype, np.float64)
+        self.result_dtype = arrays.result_dtype(f.dtype)
         self.row_length = _parameter_length(loss) if loss.single_score else self.columns
         self.n_classes = loss.n_classes(self.columns)
         if what == "prediction":
@@ -151,17 +154,20 @@ class _Call:
         return np.where(present, weights, 0.0)
 
     def denominator(self, reduction, n_threads, executor):
-        """What the reduction divides by, from one read of weights, mask and targets; checks the weights."""
+        """The numbers that add up to what the reduction divides by, from one read of weights, mask and targets; checks the
+        weights."""
+        if isinstance(reduction, Denominator):
+            reduction = reduction.reduction
         if self.w is not None:
             sums = weight_sums(self.w, self.mask, self.F, n_threads, executor)
-        if self.what == "hess_blocks" or reduction in ("sum", "none"):
-            return 1.0
+        if self.what == "hess_blocks" or reduction not in ("mean", "sum_over_batch_size"):
+            return [1.0]
         weighed, loss, F = reduction == "mean", self.loss, self.F
         by_class = weighed and self.class_weights is not None and (self.labels or not loss.rows_weigh_one)
         if self.ignore is None and not by_class:
             if weighed and self.w is not None:
-                return math.fsum(sums.tolist())
-            return float(self.n if self.mask is None else self.n - int(np.count_nonzero(self.mask)))
+                return sums.tolist()
+            return [float(self.n if self.mask is None else self.n - arrays.count_true(self.mask))]
         total = []
         for rows, kept, y in self._chunks():
             weight = np.ones(kept.size, F) if self.w is None or not weighed else self.w[rows].astype(F)
@@ -173,7 +179,7 @@ class _Call:
                 else:
                     weight = weight * (y.astype(F) * table).sum(1)
             total.append(float(np.where(kept, weight, 0.0).sum(dtype=np.float64)))
-        return math.fsum(total)
+        return total
 
     # ---- the kernel --------------------------------------------------------------------------------------------
 
@@ -198,7 +204,8 @@ class _Call:
             in_place = in_place and y_order is not None and not (self.along and y_order == "F")
         if what == "hess_blocks":
             in_place = False
-        self.in_place, self.order = in_place, order if in_place else "C"
+        self.in_place = in_place
+        self.order = order if in_place else "F" if isinstance(f, Columns) and not self.along else "C"
         places = [("sum" if not unreduced else "v", value), ("g", gradient), ("h", second)]
         wanted = tuple((place, name) for place, name in places if name)
         w_dtype = None if self.w is None else self.w.dtype
@@ -242,7 +249,7 @@ class _Call:
             given = {"g": arrays.output("out", out, self.shaped, self.result_dtype, inputs)}
         elif out is not None:
             given = {"v": arrays.output("out", out, np.empty(self.n, np.bool_), self.result_dtype, inputs)}
-        order = "F" if f.flags.f_contiguous and not f.flags.c_contiguous else "C"
+        order = "F" if isinstance(f, Columns) or (f.flags.f_contiguous and not f.flags.c_contiguous) else "C"
         shapes = {"v": (self.n,), "g": self.shaped.shape, "h": self.shaped.shape}
         if self.what == "hess_blocks":
             shapes["g"], order = (self.n, self.columns, self.columns), "C"
@@ -252,7 +259,9 @@ class _Call:
     @property
     def shaped(self):
         """The predictions as the caller shaped them: (n,) for one score per sample."""
-        return self.f[:, 0] if self.loss.single_score else self.f
+        if not self.loss.single_score:
+            return self.f
+        return self.f.columns[0] if isinstance(self.f, Columns) else self.f[:, 0]
 
     def run(self, outputs, scale, unit, n_threads, executor):
         """Run the kernel over every block."""
@@ -273,7 +282,7 @@ class _Call:
         flat = self.in_place and all(a is None or (a.dtype == F and ((a.ndim == 1 and a.flags.c_contiguous) or
                                                                  (a.ndim == 2 and _order(a, self.order) == self.order)))
                                      for a in outputs)
-        if self.along and any(a is not None and np.may_share_memory(a, self.f) for a in outputs):
+        if self.along and any(a is not None and arrays.overlap(a, self.f) for a in outputs):
             flat = False  # the gradient may be known a pass over the row before the Hessian, which needs the predictions
         if flat:
             memory = [None if a is None else _flat(a) for a in (self.y, self.f, self.v, self.w, self.mask)]
@@ -311,7 +320,7 @@ class _Call:
                    self.n_classes, unit, block, 0, 1, 1)
             for (a, *_), part in zip(kinds[5:], parts[5:], strict=True):
                 if a is not None:
-                    np.copyto(a[start:stop], part, casting="unsafe")
+                    a[start:stop] = part
 
     def _table(self, name):
         if name == "class_weights":
@@ -332,7 +341,8 @@ class _Call:
             return total / denominator if denominator else total * math.nan
         arrays_ = [a for a in outputs if a is not None]
         if "sum" in places:
-            value = reduced(self.partials, denominator, reduction, stacklevel=6)
+            value = self.partials[:, 0].tolist() if isinstance(reduction, Share) else \
+                reduced(self.partials, denominator, reduction, stacklevel=7)
             return (value, *arrays_) if arrays_ else value
         return arrays_[0] if len(arrays_) == 1 else tuple(arrays_)
 
@@ -385,7 +395,7 @@ def _predictions(loss, f):
             raise ValueError(f"y_pred has shape {f.shape}; {loss.name} takes one score per sample: pass y_pred[:, 0]")
         if f.ndim != 1:
             raise ValueError(f"y_pred has shape {f.shape}; {loss.name} takes one score per sample, shape (n,)")
-        return f[:, None]
+        return Columns([f]) if isinstance(f, Apart) else f[:, None]
     if f.ndim != 2:
         raise ValueError(f"y_pred has shape {f.shape}; {loss.name} needs one row per sample, shape (n, columns)"
                          + ("; for one row pass y_pred[None, :]" if f.ndim == 1 else ""))

@@ -510,7 +510,7 @@ def _settled(loss, y, w, shape, F):
     losses = [loss]
     if loss.rowwise:
         call = evaluate_rows._Call(loss, "value", y, scores, w, None, None, False, None)
-        divisor = call.denominator("mean", None, "auto")
+        divisor = math.fsum(call.denominator("mean", None, "auto"))
         _check_rows(call)
         if call.class_weights is not None and isinstance(loss.class_weight, str):
             loss = replace(loss, class_weight=call.class_weights)

@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
+from .curvatures import host_formulas
 from .domain import NON_NEGATIVE, REAL, Interval, Labels
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .curvatures import Curvature
+    from .scoring import Accumulator
 
 __all__ = ["Classification", "Elementwise", "Loss", "Rowwise", "choice", "numbers", "parameter"]
 
@@ -50,7 +52,7 @@ def snake_case(name: str) -> str:
 def _run(*args):
     """The first call imports the machinery (and with it Numba); later calls go there directly."""
     global _run
-    from .evaluate import run as _run
+    from .dispatch import run as _run
 
     return _run(*args)
 
@@ -93,6 +95,8 @@ class Loss:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls.name = snake_case(cls.__name__)
+        for name, formula in host_formulas(cls).items():
+            setattr(cls, name, formula)
         dataclass(frozen=True, eq=False)(cls)
 
     def __post_init__(self):
@@ -136,9 +140,9 @@ class Loss:
 
     # ---- one value -------------------------------------------------------------------------------------------
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
-                 reduction: str = "mean", *, mask: ArrayLike | None = None, n_threads: int | None = None,
-                 executor: str = "auto") -> Any:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, reduction: str = "mean",
+                 *, mask: ArrayLike | None = None, n_threads: int | None = None, executor: str = "auto",
+                 nulls: str = "raise", copy: bool = True) -> Any:
         """The reduced value, a float (for `reduction="none"` the array of `elementwise`).
 
         Parameters
@@ -152,75 +156,81 @@ class Loss:
         mask : bool array (n,) or shaped like `y_pred`; True takes a sample out entirely.
         n_threads : at most so many threads; default: what the machine and the environment allow.
         executor : "auto", "numba", "threads" or "serial"; all of them give the same bits.
+        nulls : of Arrow, polars and pandas: "raise", or "ignore": a sample with a null is taken out, and null in the result.
+        copy : False: an error where an argument cannot be read where it lies.
+
+        Arrays may be of NumPy, pandas, polars, Arrow, xarray, torch and JAX; what comes back per sample is of the kind of
+        `y_pred`. Samples are paired by position.
 
         Raises
         ------
         ValueError, TypeError : naming the argument, the first offending index and value, and the remedy. After an
             error about a value inside the data the contents of `out` are unspecified.
         """
-        return _run(self, "value", y_true, y_pred, sample_weight, mask, reduction, None, None, n_threads, executor)
+        return _run(self, "value", y_true, y_pred, sample_weight, mask, reduction, None, None, n_threads, executor, nulls,
+                    copy)
 
     def elementwise(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
                     mask: ArrayLike | None = None, out: ndarray | None = None, n_threads: int | None = None,
-                    executor: str = "auto") -> ndarray:
+                    executor: str = "auto", nulls: str = "raise", copy: bool = True) -> ndarray:
         """The values w*l, one per sample, in the dtype of the computation. `out` is written and returned if given."""
-        return _run(self, "elementwise", y_true, y_pred, sample_weight, mask, "none", None, out, n_threads, executor)
+        return _run(self, "elementwise", y_true, y_pred, sample_weight, mask, "none", None, out, n_threads, executor, nulls,
+                    copy)
 
-    def grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
-             reduction: str = "mean", *, mask: ArrayLike | None = None, out: ndarray | None = None,
-             n_threads: int | None = None, executor: str = "auto") -> ndarray:
+    def grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, reduction: str = "mean", *,
+             mask: ArrayLike | None = None, out: ndarray | None = None, n_threads: int | None = None, executor: str = "auto",
+             nulls: str = "raise", copy: bool = True) -> ndarray:
         """The gradient of the reduced value with respect to `y_pred`; per sample, times w, for `reduction="none"`."""
-        return _run(self, "grad", y_true, y_pred, sample_weight, mask, reduction, None, out, n_threads, executor)
+        return _run(self, "grad", y_true, y_pred, sample_weight, mask, reduction, None, out, n_threads, executor, nulls,
+                    copy)
 
     def value_and_grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
                        reduction: str = "mean", *, mask: ArrayLike | None = None, out: ndarray | None = None,
-                       n_threads: int | None = None, executor: str = "auto") -> tuple[Any, ndarray]:
+                       n_threads: int | None = None, executor: str = "auto", nulls: str = "raise",
+                       copy: bool = True) -> tuple[Any, ndarray]:
         """The reduced value and its gradient, in one pass. `out` is the gradient's array."""
         return _run(self, "value_and_grad", y_true, y_pred, sample_weight, mask, reduction, None, out,
-                    n_threads, executor)
+                    n_threads, executor, nulls, copy)
 
     def grad_and_hess(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
-                      hessian: str = "exact", *, mask: ArrayLike | None = None,
-                      out: tuple[ndarray, ndarray] | None = None, n_threads: int | None = None,
-                      executor: str = "auto") -> tuple[ndarray, ndarray]:
+                      hessian: str = "exact", *, mask: ArrayLike | None = None, out: tuple[ndarray, ndarray] | None = None,
+                      n_threads: int | None = None, executor: str = "auto", nulls: str = "raise",
+                      copy: bool = True) -> tuple[ndarray, ndarray]:
         """Gradient and Hessian diagonal per sample, times w and not reduced: the convention of gradient boosting.
 
         `hessian` is one of `curvatures`: "exact", the second derivative; "majorizer", whose parabola lies above the loss;
         "fisher", its mean over targets drawn from the model (of a CRPS its metric); "gauss_newton", without the curvature of
-        the link; "bounded", at least |g|; "constant", a number that is never exceeded. `out` is the pair of arrays
-        (grad, hess).
+        the link; "bounded", at least |g|; "constant", a number that is never exceeded; "xgboost", "xgboost_3.5" and
+        "lightgbm", what these libraries' own objectives divide by. `out` is the pair of arrays (grad, hess).
         """
         return _run(self, "grad_and_hess", y_true, y_pred, sample_weight, mask, "none", hessian, out,
-                    n_threads, executor)
+                    n_threads, executor, nulls, copy)
 
     def value_grad_hess(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
                         reduction: str = "mean", *, hessian: str = "exact", mask: ArrayLike | None = None,
-                        out: tuple[ndarray, ndarray] | None = None, n_threads: int | None = None,
-                        executor: str = "auto") -> tuple[Any, ndarray, ndarray]:
+                        out: tuple[ndarray, ndarray] | None = None, n_threads: int | None = None, executor: str = "auto",
+                        nulls: str = "raise", copy: bool = True) -> tuple[Any, ndarray, ndarray]:
         """The reduced value, its gradient and the diagonal of its Hessian, in one pass. `out` is (grad, hess)."""
         return _run(self, "value_grad_hess", y_true, y_pred, sample_weight, mask, reduction, hessian, out,
-                    n_threads, executor)
+                    n_threads, executor, nulls, copy)
 
     def param_grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None,
                    reduction: str = "mean", *, mask: ArrayLike | None = None, n_threads: int | None = None,
-                   executor: str = "auto") -> dict[str, Any]:
+                   executor: str = "auto", nulls: str = "raise", copy: bool = True) -> dict[str, Any]:
         """The derivatives of the reduced value with respect to the loss's own parameters: {"alpha": ..., ...}."""
         names = [name.removeprefix("gradient_") for name in dir(self) if name.startswith("gradient_")]
         if not names:
             raise ValueError(f"{self}: no derivative with respect to a parameter is defined; "
                              "give the class a formula gradient_<parameter>(self, y, f)")
         return {name: _run(self, f"gradient_{name}", y_true, y_pred, sample_weight, mask, reduction, None, None,
-                           n_threads, executor) for name in names}
+                           n_threads, executor, nulls, copy) for name in names}
 
     def hvp(self, y_true: ArrayLike, y_pred: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None,
             reduction: str = "mean", *, mask: ArrayLike | None = None, out: ndarray | None = None,
-            n_threads: int | None = None, executor: str = "auto") -> ndarray:
+            n_threads: int | None = None, executor: str = "auto", nulls: str = "raise", copy: bool = True) -> ndarray:
         """The Hessian of the reduced value with respect to `y_pred`, times `v`, an array shaped like `y_pred`."""
-        if self.rowwise:
-            return _run(self, "hvp", y_true, y_pred, sample_weight, mask, reduction, None, out, n_threads, executor, v)
-        result = _run(self, "hess", y_true, y_pred, sample_weight, mask, reduction, "exact", out, n_threads, executor)
-        result *= v
-        return result
+        return _run(self, "hvp", y_true, y_pred, sample_weight, mask, reduction, "exact", out, n_threads, executor, nulls,
+                    copy, v)
 
     @functools.cached_property
     def curvatures(self) -> Mapping[str, Curvature]:
@@ -384,6 +394,20 @@ class Loss:
 
         return inlined(self)
 
+    # ---- streams ---------------------------------------------------------------------------------------------
+
+    def accumulator(self, worst: int = 5) -> Accumulator:
+        """For data that comes in parts: `acc = loss.accumulator()`, then `acc.update(y_true, y_pred)` with each of them.
+
+        `acc.result()` is the row that `fusedloss.score` has, with the mean and its standard error; `acc.worst` has the
+        `worst` samples of the largest values. `a + b` adds accumulators of other workers; they are picklable, and
+        `acc.to_dict()` is plain data for JSON. ValueError for a loss that needs all targets at once: class weights,
+        `ignore_index`, scales taken from the data.
+        """
+        from .scoring import Accumulator
+
+        return Accumulator(self, worst)
+
     # ---- words -----------------------------------------------------------------------------------------------
 
     def describe(self) -> str:
@@ -476,7 +500,7 @@ class Loss:
 
         `input` holds the predictions, `target` what the loss takes as targets (labels in any integer dtype), `weight` one
         weight per sample, unlike torch's (weights of classes are the loss's `class_weight`). All are dense tensors on the
-        CPU, read without a copy; input float16, float32 or float64, not bfloat16. The result has the dtype of input.
+        CPU, read without a copy; input of any floating dtype. The result has the dtype of input.
         The gradient, with respect to input alone, is computed in the forward pass, where input requires it.
 
         Raises
@@ -643,19 +667,22 @@ class Rowwise(Loss):
         return columns
 
     def hess_blocks(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
-                    mask: ArrayLike | None = None, n_threads: int | None = None, executor: str = "auto") -> ndarray:
+                    mask: ArrayLike | None = None, n_threads: int | None = None, executor: str = "auto",
+                    nulls: str = "raise", copy: bool = True) -> ndarray:
         """The Hessian of every row, (n, C, C), per sample and times w: what a Newton step for all columns needs.
 
         One pass over the predictions for each of the C columns.
         """
-        return _run(self, "hess_blocks", y_true, y_pred, sample_weight, mask, "none", None, None, n_threads, executor)
+        return _run(self, "hess_blocks", y_true, y_pred, sample_weight, mask, "none", None, None, n_threads, executor, nulls,
+                    copy)
 
     def natural_grad(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
                      mask: ArrayLike | None = None, out: ndarray | None = None, n_threads: int | None = None,
-                     executor: str = "auto") -> ndarray:
+                     executor: str = "auto", nulls: str = "raise", copy: bool = True) -> ndarray:
         """The natural gradient per sample, times w: the gradient times the inverse of the Fisher information (for a CRPS:
         of the metric it induces) at `y_pred`. Amari, "Natural gradient works efficiently in learning", 1998."""
-        return _run(self, "natural_grad", y_true, y_pred, sample_weight, mask, "none", None, out, n_threads, executor)
+        return _run(self, "natural_grad", y_true, y_pred, sample_weight, mask, "none", None, out, n_threads, executor, nulls,
+                    copy)
 
 
 class Classification(Rowwise):

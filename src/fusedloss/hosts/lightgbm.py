@@ -50,11 +50,10 @@ KEPT = 4
 
 @dataclass(frozen=True)
 class Convention:
-    """What a built-in objective makes of a loss: multiple * loss, Hessian max(factor h, floor), and its start value.
+    """What a built-in objective makes of a loss: multiple * loss, with its curvature "lightgbm", and its start value.
 
-    `objective` is its line in a model. `factor` None is K / (K - 1), K the number of classes. `start(y, w)` is the raw
-    score, or the row of them, where it begins; None: the constant that minimises the loss. No parameters of the loss but
-    those in `takes` may differ from their defaults.
+    `objective` is its line in a model. `start(y, w)` is the raw score, or the row of them, where it begins; None: the
+    constant that minimises the loss. No parameters of the loss but those in `takes` may differ from their defaults.
     `smoothed`: LightGBM renews the leaves of this objective after they have grown, which it does for none but its own.
     The derivatives are those of `SmoothedPinball`.
     """
@@ -62,8 +61,6 @@ class Convention:
     objective: str
     takes: tuple[str, ...] = ()
     multiple: float = 1.0
-    factor: float | None = 1.0
-    floor: float = 0.0
     start: Callable | None = None
     smoothed: bool = False
 
@@ -94,13 +91,13 @@ def _shares(y, w):
 CONVENTIONS: dict[type[Loss], Convention] = {
     HalfSquaredError: Convention("regression"),
     SquaredError: Convention("regression", multiple=0.5),
-    Huber: Convention("huber", ("delta",), floor=1.0, start=_mean),
+    Huber: Convention("huber", ("delta",), start=_mean),
     Fair: Convention("fair", ("c",), start=_mean),
-    Poisson: Convention("poisson", factor=math.exp(0.7)),                      # poisson_max_delta_step
+    Poisson: Convention("poisson"),
     Gamma: Convention("gamma"),
     Tweedie: Convention("tweedie", ("power",)),
     BinaryCrossEntropy: Convention("binary sigmoid:{sigmoid:g}", ("pos_weight",), start=_log_odds),
-    CategoricalCrossEntropy: Convention("multiclass num_class:{n_classes}", factor=None, start=_log_shares),
+    CategoricalCrossEntropy: Convention("multiclass num_class:{n_classes}", start=_log_shares),
     OneVersusAll: Convention("multiclassova num_class:{n_classes} sigmoid:{sigmoid:g}", start=_log_odds_of_classes),
     AbsoluteError: Convention("regression_l1", smoothed=True),
     Pinball: Convention("quantile", ("quantile",), smoothed=True),
@@ -201,7 +198,8 @@ class LightGBMObjective:
         self.is_unbalance = _checked_is_unbalance(loss, is_unbalance)
         self.convention = _convention(loss) if compat == "builtin" else None
         self.hessian = hessian
-        self._policy = "exact" if self.convention and hessian is None else positive_policy(loss, hessian, "LightGBM")
+        self._policy = "exact" if self._smooths else "lightgbm" if self.convention and hessian is None else \
+            positive_policy(loss, hessian, "LightGBM")
         self._constant = None
         self._local = _Local()
 
@@ -431,9 +429,6 @@ class LightGBMObjective:
             loss = None
         elif self.convention:
             loss = loss if self.convention.multiple == 1.0 else self.convention.multiple * loss
-            if self.hessian is None and (self.convention.factor, self.convention.floor) != (1.0, 0.0):
-                K = preds.shape[-1]
-                loss = loss.curved(self.convention.factor or K / (K - 1.0), self.convention.floor)
         return _Sample(label, weight, y, w, loss)
 
     # ---- derivatives and value -----------------------------------------------------------------------------------

@@ -37,10 +37,11 @@ class TorchLoss(torch.nn.Module):
             if getattr(constant, "requires_grad", False):
                 raise ValueError(f"{name} requires grad, and only the gradient with respect to input is known: pass "
                                  f"{name}.detach()")
-        if torch.is_grad_enabled() and getattr(input, "requires_grad", False):
+        for name, tensor in (("input", input), ("target", target), *([] if weight is None else [("weight", weight)])):
+            _check(name, tensor, floating=tensor is input)
+        if torch.is_grad_enabled() and input.requires_grad:
             return _Fused.apply(input, target, weight, self.loss, self.reduction)
-        arrays = _arrays(input, target, weight)
-        return _as_tensor(_called(self.loss, arrays, self.reduction), input)
+        return _as_tensor(_called(self.loss, target, input, weight, self.reduction), input)
 
 
 class _Fused(torch.autograd.Function):
@@ -49,7 +50,7 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, input, target, weight, loss, reduction):
         gradient = torch.empty_like(input)
-        value, _ = _called(loss.value_and_grad, _arrays(input, target, weight), reduction, out=gradient.numpy())
+        value, _ = _called(loss.value_and_grad, target, input, weight, reduction, out=gradient)
         ctx.reduced = reduction != "none"
         ctx.per_row = not ctx.reduced and gradient.ndim > value.ndim
         ctx.save_for_backward(gradient, input)
@@ -84,33 +85,26 @@ class _OnceDifferentiable(torch.autograd.Function):
                            "loss.hvp(target.numpy(), input.numpy(), v) is the Hessian times v")
 
 
-def _arrays(input, target, weight):
-    """(target, input, weight) as NumPy arrays on the same memory, in the order of a loss's arguments."""
-    return (_array("target", target), _array("input", input, floating=True),
-            None if weight is None else _array("weight", weight))
-
-
-def _array(name, tensor, floating=False):
+def _check(name, tensor, floating):
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} is a {type(tensor).__name__}; it must be a tensor: pass torch.as_tensor({name})")
     if tensor.device.type != "cpu":
         raise ValueError(f"{name} is on {tensor.device}, and this loss runs on the CPU: pass {name}.cpu()")
     if tensor.layout != torch.strided:
         raise TypeError(f"{name} has layout {tensor.layout}; it must be dense: pass {name}.to_dense()")
-    if tensor.dtype == torch.bfloat16 or (floating and not tensor.is_floating_point()):
+    if floating and not tensor.is_floating_point():
         raise TypeError(f"{name} has dtype {tensor.dtype}: pass {name}.float()")
-    return tensor.detach().numpy()
 
 
-def _called(method, arrays, reduction, **more):
-    """A method of the loss; its errors say which tensor they mean."""
+def _called(method, target, input, weight, reduction, **more):
+    """A method of the loss on the memory of the tensors; its errors say which tensor they mean."""
     try:
-        return method(*arrays, reduction, **more)
+        return method(target, input.detach(), weight, reduction, **more)
     except (TypeError, ValueError) as error:
         error.add_note("y_true is target here, y_pred is input, and sample_weight is weight.")
         raise
 
 
 def _as_tensor(value, input):
-    """A float, or an array of values, as a tensor."""
-    return torch.tensor(value, dtype=input.dtype) if isinstance(value, float) else torch.from_numpy(value)
+    """The reduced value as a tensor, or the values, which are one."""
+    return torch.tensor(value, dtype=input.dtype) if isinstance(value, float) else value

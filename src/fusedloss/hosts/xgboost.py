@@ -81,21 +81,11 @@ class _PseudoHuber(PseudoHuber):
         return self.square / ((self.square + r * r) * sqrt(1.0 + r * r / self.square))
 
 
-class _Hinge(Hinge):
-    """The hinge with Hessian 1 where it is open, and where it is not the smallest normal float32."""
-
-    def hessian(self, y, f):
-        return where((2.0 * y - 1.0) * f < 1.0, 1.0, 1.1754943508222875e-38)
-
-
 class _StepPinball(Pinball):
-    """The pinball loss with Hessian 1, and at its kink the slope from above, 1 - quantile in float32."""
+    """The pinball loss with the slope from above at its kink, 1 - quantile in float32."""
 
     def gradient(self, y, f):
         return where(f >= y, 1.0 - self.quantile, -self.quantile)
-
-    def hessian(self, y, f):
-        return 1.0
 
 
 class _HalfExpectile(Expectile):
@@ -132,17 +122,21 @@ class _SmoothedAbsoluteError(Elementwise):
 # ---- the conventions of the built-in objectives ------------------------------------------------------------------
 
 
-def _curved(loss, factor=1.0):
-    """The loss with max(factor h, 1e-16) for every curvature h, its weights of classes taken for weights of samples."""
+def _curved(loss):
+    """The loss with max(h, 1e-16) for every curvature h, its weights of classes taken for weights of samples."""
     weights = getattr(loss, "class_weight", None)
     if weights is None:
-        return loss.curved(factor, FLOOR)
-    return replace(loss, class_weight=None).curved(factor, FLOOR).weighted(weights)
+        return loss.curved(floor=FLOOR)
+    return replace(loss, class_weight=None).curved(floor=FLOOR).weighted(weights)
 
 
 def _floored(loss):
     """The loss with max(h, 1e-16) for every curvature h; as it is where weights of classes are more than that."""
     return loss if getattr(loss, "class_weight", None) is not None and loss.weighs_classes else _curved(loss)
+
+
+def _itself(loss):
+    return loss
 
 
 def _half_squared(loss):
@@ -153,16 +147,8 @@ def _half_expectile(loss):
     return _HalfExpectile(loss.quantile)
 
 
-def _poisson(loss):
-    return _curved(loss, math.exp(MAX_DELTA_STEP))
-
-
 def _max_delta_step(loss):
     return MAX_DELTA_STEP
-
-
-def _softmax(loss):
-    return _curved(loss, 2.0)
 
 
 def _pseudo_huber(loss):
@@ -171,14 +157,6 @@ def _pseudo_huber(loss):
 
 def _squared_log(loss):
     return XGBoostSquaredLogError()
-
-
-def _hinge(loss):
-    return _Hinge()
-
-
-def _signs(loss):
-    return loss.curved(floor=1.0)
 
 
 def _levels(loss):
@@ -197,20 +175,20 @@ def _smoothed_pinballs(loss):
     return tuple(SmoothedPinball(level) for level in _levels(loss))
 
 
-def _from_mean(loss, derivatives, y, w):
+def _from_mean(loss, built_in, y, w):
     """The true minimiser, which is a function of the mean."""
     means = HalfSquaredError().init_score(_double(y), _double(w))
     return np.reshape([loss.optimum(mean) for mean in np.ravel(means)], np.shape(means))
 
 
-def _log_odds(loss, derivatives, y, w):
+def _log_odds(loss, built_in, y, w):
     """Those of the mean; but where a class is weighted one Newton step from 0."""
     if getattr(loss, "pos_weight", None) in (None, 1.0) and not isinstance(loss, Weighted):
-        return _from_mean(BinaryCrossEntropy(), derivatives, y, w)
-    return _newton_from_zero(loss, derivatives, y, w)
+        return _from_mean(BinaryCrossEntropy(), built_in, y, w)
+    return _newton_from_zero(loss, built_in, y, w)
 
 
-def _log_shares(loss, derivatives, y, w):
+def _log_shares(loss, built_in, y, w):
     """Of each class, but for a constant."""
     if loss.class_weight is not None or loss.ignore_index is not None or y.min(initial=0) < 0:
         return loss.init_score(y, _double(w))
@@ -218,33 +196,33 @@ def _log_shares(loss, derivatives, y, w):
         return np.log(np.bincount(y, w))
 
 
-def _newton_from_zero(loss, derivatives, y, w):
+def _newton_from_zero(loss, built_in, y, w):
     """One Newton step from 0, which need not lead anywhere near the minimum."""
-    return _newton_step(derivatives, y, w, 0.0)
+    return _newton_step(loss, built_in, y, w, 0.0)
 
 
-def _newton_from_mean(loss, derivatives, y, w):
-    return _newton_step(derivatives, y, w, HalfSquaredError().init_score(_double(y), _double(w)))
+def _newton_from_mean(loss, built_in, y, w):
+    return _newton_step(loss, built_in, y, w, HalfSquaredError().init_score(_double(y), _double(w)))
 
 
-def _newton_step(derivatives, y, w, start):
+def _newton_step(loss, built_in, y, w, start):
     """`start`, and a Newton step further, for each column of the targets."""
     raw = np.broadcast_to(np.asarray(start, np.float32), y.shape).copy()
-    g, h = _grad_and_hess(derivatives, "exact", y, raw, w)
+    g, h = _grad_and_hess(built_in.derivatives(loss), built_in.curvature, y, raw, w)
     return start - g.sum(0, np.float64) / np.maximum(h.sum(0, np.float64), EPSILON)
 
 
-def _side(loss, derivatives, y, w):
+def _side(loss, built_in, y, w):
     """1 for the class with more weight, 0 for the other."""
-    return np.where(_newton_from_zero(loss, derivatives, y, w) > 0.0, 1.0, 0.0)
+    return np.where(_newton_from_zero(loss, built_in, y, w) > 0.0, 1.0, 0.0)
 
 
-def _medians(loss, derivatives, y, w):
+def _medians(loss, built_in, y, w):
     columns = y.reshape(len(y), -1).T
     return np.reshape([_quantile(column, w, 0.5) for column in columns], y.shape[1:])
 
 
-def _quantiles(loss, derivatives, y, w):
+def _quantiles(loss, built_in, y, w):
     found = [_quantile(y, w, level) for level in _levels(loss)]
     return np.array(found) if loss.rowwise else found[0]
 
@@ -266,9 +244,10 @@ class Convention:
 
     `since`        the first version of XGBoost where it is so
     `takes`        the parameters of the loss that it has; of any other it has the default
-    `derivatives`  loss -> the loss whose gradient and Hessian are the objective's, or a tuple of losses, one for each column
-                   of scores (or one for all); their `scale`, if they have one, is that of the column's errors in each round
-    `start`        (loss, derivatives, y, w) -> its first raw score, or one for each column
+    `derivatives`  loss -> the loss whose gradient is the objective's, or a tuple of losses, one for each column of scores
+                   (or one for all); their `scale`, if they have one, is that of the column's errors in each round
+    `curvature`    of these losses the one that the objective divides by
+    `start`        (loss, convention, y, w) -> its first raw score, or one for each column
     `misled`       whether it may start far from the minimum: then it is followed only if asked to
     `params`       its parameters: their names there, and what gives them, loss -> value
     `renews`       whether it replaces the leaves of a tree once it has grown
@@ -278,6 +257,7 @@ class Convention:
     since: tuple[int, int] = OLDEST
     takes: tuple[str, ...] = ()
     derivatives: Callable = _floored
+    curvature: str = "xgboost"
     start: Callable = _from_mean
     misled: bool = False
     params: dict[str, Callable] = field(default_factory=dict)
@@ -287,35 +267,49 @@ class Convention:
 RENEWED_BEFORE = (3, 4)
 """From here on XGBoost replaces no leaves."""
 
+BOUNDED_STEPS = (3, 5)
+"""From here on the curvature of some objectives is another one, "xgboost_3.5". Written from XGBoost's sources."""
+
+
+def _also_bounded(old, **changes):
+    """An objective until 3.4, and as it is from 3.5 on."""
+    return old, replace(old, since=BOUNDED_STEPS, curvature="xgboost_3.5", **changes)
+
+
 _QUANTILE = {"takes": ("quantile", "levels"), "start": _quantiles, "params": {"quantile_alpha": _levels}}
 _QUANTILES = (
     Convention("reg:quantileerror", derivatives=_steps, renews=True, **_QUANTILE),
-    Convention("reg:quantileerror", RENEWED_BEFORE, derivatives=_smoothed_pinballs, **_QUANTILE),
+    Convention("reg:quantileerror", RENEWED_BEFORE, derivatives=_smoothed_pinballs, curvature="exact", **_QUANTILE),
 )
+_SQUARED = Convention("reg:squarederror", derivatives=_half_squared)
+_SQUARED_LOG = Convention("reg:squaredlogerror", derivatives=_squared_log, curvature="exact", start=_newton_from_zero)
 
 CONVENTIONS: dict[type[Loss], tuple[Convention, ...]] = {
-    HalfSquaredError: (Convention("reg:squarederror", derivatives=_half_squared),),
-    SquaredError: (Convention("reg:squarederror", derivatives=_half_squared),),
-    SquaredLogError: (Convention("reg:squaredlogerror", derivatives=_squared_log, start=_newton_from_zero),),
-    XGBoostSquaredLogError: (Convention("reg:squaredlogerror", derivatives=_squared_log, start=_newton_from_zero),),
-    PseudoHuber: (Convention("reg:pseudohubererror", takes=("delta",), derivatives=_pseudo_huber, start=_newton_from_zero,
-                             misled=True, params={"huber_slope": attrgetter("delta")}),),
+    HalfSquaredError: (_SQUARED,),
+    SquaredError: (_SQUARED,),
+    SquaredLogError: (_SQUARED_LOG,),
+    XGBoostSquaredLogError: (_SQUARED_LOG,),
+    PseudoHuber: _also_bounded(Convention(
+        "reg:pseudohubererror", takes=("delta",), derivatives=_pseudo_huber, curvature="exact", start=_newton_from_zero,
+        misled=True, params={"huber_slope": attrgetter("delta")})),
     AbsoluteError: (
-        Convention("reg:absoluteerror", derivatives=_signs, start=_medians, renews=True),
-        Convention("reg:absoluteerror", RENEWED_BEFORE, derivatives=_smoothed_absolute, start=_newton_from_mean),
+        Convention("reg:absoluteerror", derivatives=_itself, start=_medians, renews=True),
+        Convention("reg:absoluteerror", RENEWED_BEFORE, derivatives=_smoothed_absolute, curvature="exact",
+                   start=_newton_from_mean),
     ),
     Pinball: _QUANTILES,
     MultiQuantile: _QUANTILES,
     Expectile: (Convention("reg:expectileerror", (3, 3), takes=("quantile",), derivatives=_half_expectile,
-                           start=_newton_from_mean, params={"expectile_alpha": _levels}),),
-    Poisson: (Convention("count:poisson", derivatives=_poisson, params={"max_delta_step": _max_delta_step}),),
-    Gamma: (Convention("reg:gamma"),),
-    Tweedie: (Convention("reg:tweedie", takes=("power",), params={"tweedie_variance_power": attrgetter("power")}),),
+                           curvature="exact", start=_newton_from_mean, params={"expectile_alpha": _levels}),),
+    Poisson: _also_bounded(Convention("count:poisson", params={"max_delta_step": _max_delta_step}), params={}),
+    Gamma: _also_bounded(Convention("reg:gamma")),
+    Tweedie: _also_bounded(Convention("reg:tweedie", takes=("power",),
+                                      params={"tweedie_variance_power": attrgetter("power")})),
     BinaryCrossEntropy: (Convention("binary:logistic", takes=("pos_weight",), start=_log_odds),),
-    Hinge: (Convention("binary:hinge", derivatives=_hinge, start=_side),),
+    Hinge: (Convention("binary:hinge", derivatives=_itself, start=_side),),
     MultilabelBinaryCrossEntropy: (Convention("binary:logistic", start=_log_odds),),
-    CategoricalCrossEntropy: (Convention("multi:softprob", takes=("class_weight", "ignore_index"), derivatives=_softmax,
-                                         start=_log_shares),),
+    CategoricalCrossEntropy: _also_bounded(Convention("multi:softprob", takes=("class_weight", "ignore_index"),
+                                                      derivatives=_curved, start=_log_shares)),
 }
 """The built-in objective behind a loss, the newest version last."""
 
@@ -491,7 +485,7 @@ class XGBoostObjective:
             which is None and self.compat == "builtin" and way.built_in is not None and not way.built_in.misled)
         y = self._targets(y)
         if as_built_in:
-            raw = np.asarray(way.built_in.start(self.loss, way.built_in.derivatives(self.loss), y, w), np.float64)
+            raw = np.asarray(way.built_in.start(self.loss, way.built_in, y, w), np.float64)
         else:
             raw = np.asarray(self.loss.init_score(_double(y), _double(w)), np.float64)
         if self._has_rows and self._link == "softmax":
@@ -520,7 +514,7 @@ class XGBoostObjective:
     def _way(self, version):
         built_in = convention(self.loss, version)
         if self.compat == "builtin" and built_in and self.hessian is None:
-            return _Way(built_in, built_in.derivatives(self.loss), "exact")
+            return _Way(built_in, built_in.derivatives(self.loss), built_in.curvature)
         halved = self.compat == "builtin" and type(self.loss) is SquaredError
         loss = HalfSquaredError() if halved else self.loss
         if not loss.pred_domain.everything:
@@ -659,5 +653,5 @@ def _grad_and_hess(derivatives, policy, y, f, w):
         loss, column = derivatives[k % len(derivatives)], (targets[:, k], scores[:, k])
         if hasattr(loss, "scale"):
             loss = replace(loss, scale=max(RootOfError()(*column, w) ** 2, TINY))
-        loss.grad_and_hess(*column, w, out=(slopes[:, k], bends[:, k]))
+        loss.grad_and_hess(*column, w, policy, out=(slopes[:, k], bends[:, k]))
     return g, h

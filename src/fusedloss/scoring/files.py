@@ -1,67 +1,89 @@
-"""Scoring the columns of a Parquet file, which is read as a stream: two parts of it are in memory at most.
+"""Scoring columns of files, which are read as a stream: a few parts of it are in memory at most.
 
-A part has a multiple of CHUNK rows, so the numbers are those of one call on the whole file, bit for bit. A null is an
-error, or takes its row out for all predictions alike, so that models are compared on the same rows.
+A part has a multiple of CHUNK rows, wherever files and their row groups end, so the numbers are those of one call on all of
+it, bit for bit. While one part is scored, a thread decodes the next. A null is an error, or takes its row out for all
+predictions alike, so that models are compared on the same rows.
 """
 
 from __future__ import annotations
 
+import bisect
+import queue
+import re
+import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
+from .. import drivers
 from .score import CHUNK, Coded, Scorer
+from .sources import DataError, arrow, files_of, opened
 from .table import Scores
 
-PART = 16 * CHUNK
-"""Rows read at a time (1,048,576): ten float64 columns of them are 84 MB."""
+BATCH_ROWS = 8 * CHUNK
+"""Rows read at a time (524,288): ten float64 columns of them are 42 MB."""
+
+PARTS_AHEAD = 1
+"""Decoded parts that may wait for the kernels; one more is being decoded, and one scored."""
 
 NULLS = ("raise", "ignore")
 
 
-class DataError(Exception):
-    """What is wrong with a file or the data in it, in one line: file, column, row, and the remedy."""
+def score_files(paths, target, preds, losses=(), *, weight=None, by=None, metrics=(), intervals=(), nulls="raise",
+                n_threads=None, batch_rows=BATCH_ROWS, input_format=None, progress=None) -> Scores:
+    """`fusedloss.score` of columns of files, in bounded memory.
 
+    Parameters
+    ----------
+    paths : a path, or a list: Parquet, CSV (with a header), Arrow IPC (Feather), NPY and NPZ files, directories of them (in
+        one called `region=north` all rows have "north" in the column `region`), "-" for stdin.
+    target, preds (a list), weight, by : names of columns. intervals : pairs of names (lower, upper).
+    losses, metrics : as for `fusedloss.score`.
+    nulls : "ignore" takes out the rows where one of the columns is null, and counts them by reason in `Scores.skipped`; a
+        null in `by` makes a group of its own, "(null)".
+    batch_rows : rows decoded at a time, a multiple of 65,536.
+    input_format : "parquet", "csv", "arrow", "npy" or "npz", where neither name nor first bytes tell.
+    progress : called with numbers of rows (done, total); total is None where it is not known.
 
-def score_file(path, target, preds, losses, *, weight=None, by=None, nulls="raise", n_threads=None,
-               progress=None) -> Scores:
-    """`fusedloss.score` of columns of a Parquet file.
-
-    `target`, `preds` (a list), `weight` and `by` are names of columns. `nulls="ignore"` takes out the rows where one of
-    them is null, and counts them by reason in `Scores.skipped`; a null in `by` makes a group of its own, "(null)".
-    `progress(done, total)` is called with numbers of rows.
+    Raises
+    ------
+    DataError : a file that cannot be read, a column that is missing or holds no numbers, a null, a value that a loss does
+        not admit; in one line with file, column and row.
     """
     if nulls not in NULLS:
         raise ValueError(f"nulls must be one of {', '.join(map(repr, NULLS))}, found {nulls!r}")
-    parquet = _pyarrow()
+    if batch_rows < CHUNK or batch_rows % CHUNK:
+        raise ValueError(f"batch_rows must be a multiple of {CHUNK:,}, found {batch_rows!r}")
     started = time.perf_counter()
-    numbers = list(dict.fromkeys([target, *preds, *([weight] if weight else [])]))
-    scorer = Scorer(losses, preds, n_threads=n_threads, target=target, weight=weight, pred_names=preds)
+    arrow()
+    ends = [name for pair in intervals for name in pair]
+    numbers = list(dict.fromkeys([target, *preds, *ends, *([weight] if weight else [])]))
+    scorer = Scorer(losses, preds, n_threads=n_threads, target=target, weight=weight, pred_names=preds, metrics=metrics,
+                    intervals=[f"{low},{high}" for low, high in intervals])
+    data = _Data([paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else paths, numbers, by, input_format,
+                 drivers.thread_limit(n_threads))
     skipped = Counter()
-    with _data_errors(path), _opened(parquet, path) as file:
-        _check_columns(path, file.schema_arrow, numbers, by)
-        total = file.metadata.num_rows
-        columns = list(dict.fromkeys([*numbers, *([by] if by else [])]))
-        for table in _parts(file.iter_batches(batch_size=PART, columns=columns), PART):
-            values, null = {}, {}
-            for name in numbers:
-                values[name], null[name] = _numbers(table[name])
-            if nulls == "raise":
-                _refuse_nulls(path, null, scorer.rows)
-            scorer.update(values[target], {name: values[name] for name in preds}, values.get(weight),
-                          _labels(table[by]) if by else None,
-                          _taken_out(null, table.num_rows, skipped) if nulls == "ignore" else None)
-            if progress:
-                progress(scorer.rows, total)
+    for part in _ahead(data.parts(batch_rows)):
+        values, null = part.values, part.null
+        if nulls == "raise":
+            _refuse_nulls(data, null, scorer.rows)
+        taken_out = _taken_out(null, part.rows, skipped) if nulls == "ignore" else None
+        try:
+            scorer.update(values[target], {name: values[name] for name in preds}, values.get(weight), part.labels,
+                          taken_out, {f"{low},{high}": (values[low], values[high]) for low, high in intervals})
+        except ValueError as error:
+            raise DataError(data.located(str(error))) from None
+        if progress:
+            progress(scorer.rows, data.total)
     scores = scorer.result()
-    weightless = scores.rows[0].skipped - skipped.total()
+    weightless = scorer.skipped - skipped.total()
     if weightless:
         skipped[f"{weight} is 0"] = weightless
-    if not scores.rows[0].n:
+    if not scorer.counted:
         reasons = f", all of them taken out ({reasons_text(skipped)})" if skipped else ""
-        raise DataError(f"{path}: no rows to score: it has {scores.rows_read:,}{reasons}")
+        raise DataError(f"{data.name}: no rows to score: it has {scores.rows_read:,}{reasons}")
     scores.by, scores.skipped, scores.seconds = by, dict(skipped), time.perf_counter() - started
     return scores
 
@@ -71,47 +93,97 @@ def reasons_text(skipped) -> str:
     return "; ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
 
 
-# ---- the file ----------------------------------------------------------------------------------------------------
+# ---- all files as one stream -------------------------------------------------------------------------------------
 
 
-def _pyarrow():
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise DataError("reading Parquet files needs pyarrow: pip install fusedloss[cli]") from None
-    return pyarrow.parquet
+class _Part(NamedTuple):
+    """Rows as NumPy arrays: columns of numbers, where they are null (None: nowhere), and group labels."""
+
+    rows: int
+    values: dict
+    null: dict
+    labels: Coded | None
 
 
-def _opened(parquet, path):
-    # read ahead in small pieces: `pre_buffer` would hold all that is needed of the file (250 MB of one of 350 MB)
-    return parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+class _Data:
+    """The files, and which rows of the stream are whose."""
+
+    def __init__(self, paths, numbers, by, format, threads):
+        self.files = files_of(paths)
+        self.numbers, self.by, self.format, self.threads = numbers, by, format, threads
+        self.columns = list(dict.fromkeys([*numbers, *([by] if by else [])]))
+        self.starts, self.total = [], None
+        self.types = {}
+
+    @property
+    def name(self):
+        return self.files[0].name if len(self.files) == 1 else f"{self.files[0].name} and {len(self.files) - 1} more"
+
+    def parts(self, size):
+        """The rows in parts of exactly `size`, the last one excepted."""
+        for table in cut(self._batches(size), size):
+            values, null = {}, {}
+            for name in self.numbers:
+                values[name], null[name] = as_numbers(table[name])
+            yield _Part(table.num_rows, values, null, _labels(table[self.by]) if self.by else None)
+
+    def _batches(self, size):
+        pyarrow = arrow()
+        rows = 0
+        kinds = {name: name in self.numbers for name in self.columns}
+        for file in self.files:
+            with opened(file, self.format, {k: v for k, v in kinds.items() if k not in file.constants}) as reader:
+                self._check(file, reader)
+                if len(self.files) == 1:
+                    self.total = reader.rows
+                self.starts.append(rows)
+                inside = [name for name in self.columns if name not in file.constants]
+                for batch in reader.batches(inside, size, self.threads):
+                    for name in self.columns:
+                        if name in file.constants:
+                            batch = batch.append_column(name, pyarrow.repeat(
+                                pyarrow.scalar(file.constants[name], self.types[name]), batch.num_rows))
+                    rows += batch.num_rows
+                    yield batch.select(self.columns)
+
+    def located(self, message):
+        """A message about `column[row of the stream]`, with the file and the row there."""
+        found = re.match(r"([^\[\]]*)\[(\d+)(.*)", message, re.DOTALL)
+        if not found:
+            return f"{self.name}: {message}"
+        file, row = self.place(int(found[2]))
+        return f"{file}: {found[1]}[{row}{found[3]}"
+
+    def place(self, row):
+        """(file, row in it) of a row of the stream."""
+        k = bisect.bisect_right(self.starts, row) - 1
+        return self.files[k].name, row - self.starts[k]
+
+    def _check(self, file, reader):
+        names = [*reader.names, *file.constants]
+        for name in self.columns:
+            if name not in names or reader.names.count(name) > 1:
+                found = "twice" if name in names else "not"
+                raise DataError(f"{file.name}: column {name!r} is {found} there; it has {', '.join(names)}")
+            kind = self._constant_type(file.constants[name]) if name in file.constants else reader.type(name)
+            known = self.types.setdefault(name, kind)
+            if name in self.numbers and (remedy := _not_a_number(_value_type(kind))):
+                raise DataError(f"{file.name}: column {name!r} holds {kind}, which cannot be scored: {remedy}")
+            if kind != known:
+                raise DataError(f"{file.name}: column {name!r} holds {kind}, and {known} in {self.files[0].name}: convert "
+                                "one, so that all files have the same type")
+        if self.by and not _can_group(_value_type(self.types[self.by])):
+            raise DataError(f"{file.name}: column {self.by!r} holds {self.types[self.by]}, which makes no groups: use a "
+                            "column of strings, whole numbers, booleans or dates (round or bin the values first)")
+
+    def _constant_type(self, value):
+        pyarrow = arrow()
+        return pyarrow.int64() if isinstance(value, int) else pyarrow.string()
 
 
-@contextmanager
-def _data_errors(path):
-    """Whatever is wrong with the file or the values in it, as a DataError of one line."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except Exception as error:
-        from_arrow = type(error).__module__.startswith("pyarrow") or (isinstance(error, OSError) and not error.errno)
-        if from_arrow:
-            raise DataError(f"{path}: this is not a Parquet file, or it is damaged or cut short "
-                            f"({_first_line(error)})") from None
-        if isinstance(error, (OSError, ValueError)):
-            raise DataError(f"{path}: {_first_line(error)}") from None
-        raise
-
-
-def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def _parts(batches, size):
+def cut(batches, size):
     """The rows of `batches` in tables of exactly `size` rows, the last one excepted."""
-    import pyarrow
-
+    pyarrow = arrow()
     held, rows = [], 0
     for batch in batches:
         while rows + batch.num_rows >= size:
@@ -124,21 +196,46 @@ def _parts(batches, size):
         yield pyarrow.Table.from_batches(held)
 
 
+def _ahead(items):
+    """The items, made by a thread of their own while those before are used."""
+    ready, stop = queue.Queue(PARTS_AHEAD), threading.Event()
+
+    def put(what, item):
+        while not stop.is_set():
+            try:
+                ready.put((what, item), timeout=0.05)
+                return
+            except queue.Full:
+                pass
+
+    def work():
+        try:
+            for item in items:
+                put("item", item)
+                if stop.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+        finally:
+            items.close()
+
+    reader = threading.Thread(target=work, name="fusedloss-reader", daemon=True)
+    reader.start()
+    try:
+        while True:
+            what, item = ready.get()
+            if what == "end":
+                return
+            if what == "error":
+                raise item
+            yield item
+    finally:
+        stop.set()
+        reader.join()
+
+
 # ---- columns -----------------------------------------------------------------------------------------------------
-
-
-def _check_columns(path, schema, numbers, by):
-    for name in [*numbers, *([by] if by else [])]:
-        if schema.names.count(name) != 1:
-            found = "twice" if name in schema.names else "not"
-            raise DataError(f"{path}: column {name!r} is {found} there; it has {', '.join(schema.names)}")
-    for name in numbers:
-        kind = schema.field(name).type
-        if remedy := _not_a_number(_value_type(kind)):
-            raise DataError(f"{path}: column {name!r} holds {kind}, which cannot be scored: {remedy}")
-    if by and not _can_group(_value_type(schema.field(by).type)):
-        raise DataError(f"{path}: column {by!r} holds {schema.field(by).type}, which makes no groups: use a column of "
-                        "strings, whole numbers, booleans or dates (round or bin the values first)")
 
 
 def _value_type(kind):
@@ -171,7 +268,7 @@ def _is_text(kind):
     return str(kind) in ("string", "large_string", "string_view")
 
 
-def _numbers(column):
+def as_numbers(column):
     """A column as a NumPy array, in place where Arrow has one, and where it is null (None: nowhere)."""
     import pyarrow
     from pyarrow import types
@@ -210,11 +307,11 @@ def _labels(column):
 # ---- nulls -------------------------------------------------------------------------------------------------------
 
 
-def _refuse_nulls(path, null, rows_before):
+def _refuse_nulls(data, null, rows_before):
     for name, where in null.items():
         if where is not None:
-            row = rows_before + int(where.argmax())
-            raise DataError(f"{path}: column {name!r} is null in row {row} (counted from 0): "
+            file, row = data.place(rows_before + int(where.argmax()))
+            raise DataError(f"{file}: column {name!r} is null in row {row} (counted from 0): "
                             "pass --nulls ignore to leave rows with a null out")
 
 

@@ -48,15 +48,34 @@ class Difference(NamedTuple):
         return self.value / self.standard_error if self.standard_error else math.nan
 
 
+class MetricRow(NamedTuple):
+    """A metric of one prediction or interval, over everything (`group` None) or over one group.
+
+    `standard_error` is NaN where there is no formula for it (F1, AUC, ECE, R2, width). `details`: of a binned AUC {"bound":
+    by how much it may be wrong}, of ECE {"bins": a list of {low, high, weight, pred, target}, means in the bin}, else None.
+    """
+
+    metric: str
+    pred: str
+    group: object
+    value: float
+    standard_error: float
+    n: int
+    weight: float
+    skipped: int
+    details: dict | None = None
+
+
 @dataclass
 class Scores:
     """The result of `fusedloss.score`: iterate over it for the rows; `scores["log_loss"]` is the row of that loss over
     everything, `scores["log_loss", "model"]` of one prediction, `scores["log_loss", "model", "AA"]` of one group.
-    `differences` holds the paired comparisons."""
+    `differences` holds the paired comparisons, `metrics` the metrics: `scores.metric("auc", "model", "AA")`."""
 
     rows: list[ScoreRow]
     differences: list[Difference]
     rows_read: int
+    metrics: list[MetricRow] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     by: str | None = None
     seconds: float = 0.0
@@ -80,6 +99,15 @@ class Scores:
             raise KeyError(f"{key!r} has a row for each of {_names(found, 'pred')}: ask for scores[loss, prediction]")
         return found[0]
 
+    def metric(self, name, pred=None, group=None) -> MetricRow:
+        """The row of a metric as it was spelled; the prediction may be left out where there is one."""
+        found = [row for row in self.metrics if row.metric == name and pred in (None, row.pred) and row.group == group]
+        if len(found) != 1:
+            what = "no metric" if not found else "more than one metric"
+            raise KeyError(f"{what} {name!r} of {pred!r} for {group!r}; metrics: {_names(self.metrics, 'metric')}; "
+                           f"predictions: {_names(self.metrics, 'pred')}")
+        return found[0]
+
     def to_dict(self) -> dict:
         """Numbers, strings and lists only, as the command line's `--json` prints them; NaN is None."""
         return {
@@ -91,6 +119,7 @@ class Scores:
             "seconds_preparing": self.seconds_preparing,
             "results": [_plain(row._asdict()) for row in self.rows],
             "differences": [_plain(row._asdict()) for row in self.differences],
+            "metrics": [_plain(row._asdict()) for row in self.metrics],
         }
 
 
@@ -107,6 +136,12 @@ def _same_loss(label, wanted) -> bool:
         return False
 
 
-def _plain(row: dict) -> dict:
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else
-            value.item() if hasattr(value, "item") else value for key, value in row.items()}
+def _plain(value):
+    """The same in numbers, strings, lists and dictionaries that JSON has."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -6,6 +6,9 @@ decimals of the number.
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 from collections import Counter
 
@@ -26,7 +29,53 @@ def report(scores: Scores, source: str = "", weight: str | None = None, compiled
 
     `weight` is the name of the weights; `compiled` says whether kernels had to be compiled, not only loaded.
     """
-    return "\n\n".join([*([source] if source else []), *_blocks(scores), _footer(scores, weight, compiled)]) + "\n"
+    blocks = [*(_blocks(scores) if scores.rows else []), *_metric_blocks(scores)]
+    return "\n\n".join([*([source] if source else []), *blocks, _footer(scores, weight, compiled)]) + "\n"
+
+
+def written(scores: Scores, format: str, source: str, weight: str | None, compiled: bool) -> str:
+    """The result as "table", "json", "csv" or "md"; the other arguments as for `report`."""
+    if format == "json":
+        return json.dumps(scores.to_dict(), indent=2, allow_nan=False) + "\n"
+    if format == "csv":
+        return as_csv(scores)
+    return as_markdown(scores) if format == "md" else report(scores, source, weight, compiled)
+
+
+FIELDS = ("kind", "name", "pred", "baseline", "group", "value", "standard_error", "n", "weight", "skipped")
+
+
+def as_csv(scores: Scores) -> str:
+    """Every number, unrounded, a line each; `kind` is loss, difference or metric."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for kind, row in _all_rows(scores):
+        values = [row[0], row.pred, getattr(row, "baseline", ""), "" if row.group is None else row.group, *_numbers(row)]
+        writer.writerow([kind, *values])
+    return text.getvalue()
+
+
+def as_markdown(scores: Scores) -> str:
+    """The same as a table of Markdown, rounded to what the errors support."""
+    lines = ["| | prediction | group | value | standard error | n |", "|---|---|---|---|---|---|"]
+    for kind, row in _all_rows(scores):
+        value, error = number(row.value, row.standard_error)
+        pred = f"{row.pred} - {row.baseline}" if kind == "difference" else row.pred
+        group = "" if row.group is None else str(row.group)
+        cells = [f"`{row[0]}`", pred, group, value, error if math.isfinite(row.standard_error) else "", f"{row.n:,}"]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _all_rows(scores):
+    for kind, rows in (("loss", scores.rows), ("difference", scores.differences), ("metric", scores.metrics)):
+        for row in rows:
+            yield kind, row
+
+
+def _numbers(row):
+    return [repr(row.value), repr(row.standard_error), row.n, repr(row.weight), row.skipped]
 
 
 def better(difference: Difference) -> str | None:
@@ -88,6 +137,34 @@ def _blocks(scores):
     return [*blocks, *left_out]
 
 
+def _metric_blocks(scores):
+    """A line per metric over everything, then a table per metric over the groups."""
+    if not scores.metrics:
+        return []
+    found = {(row.metric, row.pred, row.group): _of_metric(row) for row in scores.metrics}
+    names, preds = (list(dict.fromkeys(column)) for column in list(zip(*scores.metrics, strict=True))[:2])
+
+    def table(corner, lines):
+        columns = [_column(corner, [name for name, _, _ in lines], str.ljust)]
+        columns += [_column(pred, [found.get((metric, pred, group), "") for _, metric, group in lines]) for pred in preds]
+        return _joined(columns)
+
+    blocks = [table("metric", [(name, name, None) for name in names])]
+    if scores.by:
+        groups, left_out = _shown_groups(scores)
+        blocks += [f"{name} by {scores.by}:\n{table(scores.by, [(text, name, group) for text, group in groups])}"
+                   for name in names]
+        blocks += [] if scores.rows else left_out
+    return blocks
+
+
+def _of_metric(row):
+    if math.isfinite(row.standard_error):
+        return " ± ".join(number(row.value, row.standard_error))
+    text = f"{row.value:,.6g}" if math.isfinite(row.value) else str(row.value)
+    return f"{text} (off by {row.details['bound']:.1g} at most)" if row.details and "bound" in row.details else text
+
+
 def _tally(lines):
     """`boosted better in 11, linear in 1, neither clearly in 4`."""
     counts = Counter(better(_best_and_next(rows, differences)) for _, rows, differences in lines)
@@ -98,8 +175,8 @@ def _tally(lines):
 
 def _shown_groups(scores):
     """(text, label) of at most MOST_GROUPS groups, names by size and numbers in their order; a line on the others."""
-    first = next(iter(scores))
-    rows = [row for row in scores if (row.loss, row.pred) == (first.loss, first.pred) and row.group is not None]
+    all_rows = scores.rows or scores.metrics
+    rows = [row for row in all_rows if row[:2] == all_rows[0][:2] and row.group is not None]
     largest = sorted(rows, key=lambda row: -row.n)[:MOST_GROUPS]
     by_name = all(isinstance(row.group, str) for row in rows)
     shown = largest if by_name else [row for row in rows if row in largest]
@@ -180,15 +257,19 @@ def _pair(models, compared):
 
 
 def _footer(scores, weight, compiled):
-    lines = ["± standard error, of rows taken as independent (in clusters, such as days or customers, it is larger)."]
+    rows = [*scores.rows, *scores.metrics]
+    lines = []
+    if any(math.isfinite(row.standard_error) for row in rows):
+        lines.append("± standard error, of rows taken as independent (in clusters, such as days or customers, it is "
+                     "larger).")
     if scores.differences:
         lines.append(f"z = difference / its standard error, called better from {CLEAR:g} on. Losses: lower is better.")
     if weight:
         lines.append(f"Rows are weighted by {weight}.")
-    if any(math.isnan(row.value) for row in scores if row.n):
+    if any(math.isnan(row.value) for row in rows if row.n):
         lines.append("nan: a number there is NaN. That is not a null, and never left out silently.")
     skipped = "; ".join(f"{count:,} skipped: {reason}" for reason, count in scores.skipped.items())
-    lines.append(f"{scores.rows_read:,} rows read, {scores.rows[0].n:,} scored" + (f"; {skipped}" if skipped else ""))
+    lines.append(f"{scores.rows_read:,} rows read, {rows[0].n:,} scored" + (f"; {skipped}" if skipped else ""))
     return "\n".join([*lines, _time(scores, compiled)])
 
 
