@@ -284,6 +284,30 @@ def test_weights_of_classes_and_labels_to_ignore():
             evaluate(fl.CategoricalCrossEntropy(class_weight=unusable), "value", y, f)
 
 
+def test_losses_made_of_losses_and_of_users():
+    class Quartic(fl.Elementwise):
+        c: float = 2.0
+
+        def value(self, y, f):
+            return (f - y) ** 4 / self.c
+
+        def gradient(self, y, f):
+            return 4 * (f - y) ** 3 / self.c
+
+    y, f, *_ = samples()
+    for loss in (0.7 * fl.Huber(delta=0.5) + 0.3 * fl.Pinball(quantile=0.9), fl.SquaredError().clipped(1.0),
+                 fl.Huber().scaled(2.5), Quartic(c=3.0)):
+        value, gradient = evaluate(loss, "value_and_grad", y, f, reduction="none")
+        close(value, [loss.value(a, b) for a, b in zip(y, f, strict=True)])
+        close(gradient, [loss.gradient(a, b) for a, b in zip(y, f, strict=True)])
+    y, f = RNG.integers(0, 3, ROWS), RNG.normal(size=(ROWS, 3))
+    cross_entropy = fl.CategoricalCrossEntropy(temperature=2.0)
+    for loss in (cross_entropy + 0.5 * fl.MulticlassBrier(), cross_entropy.focal()):
+        value, gradient = evaluate(loss, "value_and_grad", y, f, reduction="none")
+        close(value, [loss.value(a, b) for a, b in zip(y, f, strict=True)])
+        close(gradient, [loss.gradient(a, b) for a, b in zip(y, f, strict=True)])
+
+
 # ---- what a loss does not admit ----------------------------------------------------------------------------------
 
 

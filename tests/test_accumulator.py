@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import fusedloss as fl
-from fusedloss.scoring.exact import ExactSum, expansion
+from fusedloss.exact import ExactSum, expansion
+from fusedloss.rowmath import total
 from fusedloss.scoring.loops import EXPANSION
 
 BLOCK = 4096
@@ -20,6 +21,13 @@ LOSS = fl.Huber(delta=0.5)
 class Mine(fl.Elementwise):
     def value(self, y, f):
         return (f - y) ** 2
+
+
+class Spread(fl.Rowwise):
+    target = "number"
+
+    def value(self, y, f):
+        return total((f - y) ** 2)
 
 
 @pytest.fixture(scope="module")
@@ -106,21 +114,22 @@ def test_a_mean_far_from_zero_and_drifting_costs_no_digits():
     assert acc.result().standard_error == pytest.approx((0.5 * near).std() / 64, rel=1e-6)
 
 
-@pytest.mark.parametrize("columns", [3, 40])
-def test_rows_have_the_bits_of_the_loss_and_of_score(columns):
+@pytest.mark.exhaustive
+def test_rows_have_the_bits_of_the_loss_and_of_score():
     rng = np.random.default_rng(2)
-    n = 2 * BLOCK + 700
-    loss = fl.CategoricalCrossEntropy()
-    F = np.float32 if columns == 3 else np.float64
-    some = {"y_true": rng.integers(0, columns, n), "y_pred": rng.normal(size=(n, columns)).astype(F),
-            "sample_weight": rng.integers(0, 3, n) * 0.7}
-    acc = accumulated(loss, some, [BLOCK])
-    row = fl.score(losses=loss, **some).rows[0]
-    assert acc.result().value == row.value == loss(**some)
-    assert acc.result()[5:] == row[5:]
-    values = np.where(some["sample_weight"] > 0, loss.elementwise(some["y_true"], some["y_pred"]), -1)
-    assert [sample.index for sample in acc.worst] == np.argsort(-values, kind="stable")[:5].tolist()
-    assert acc.worst[0].y_pred == some["y_pred"][acc.worst[0].index].tolist()
+    n, loss = 2 * BLOCK + 700, Spread()  # 40 columns: blocks of 1024 rows
+    y, w = rng.normal(size=n), rng.integers(0, 3, n) * 0.75  # whose sums are exact
+    preds = {name: rng.normal(size=(n, 40)) for name in "abcdef"}
+    scores = fl.score(y, preds, loss, w)
+    for name, f in preds.items():
+        some = {"y_true": y, "y_pred": f, "sample_weight": w}
+        acc, row = accumulated(loss, some, [1024, BLOCK]), scores["spread", name]
+        assert acc.result().value == row.value == loss(**some)
+        assert acc.result()[5:] == row[5:]
+        values = ((f - y[:, None]) ** 2).sum(1)
+        worst = np.argsort(np.where(w > 0, -values, 0), kind="stable")[:5]
+        assert [sample.index for sample in acc.worst] == worst.tolist()
+        assert acc.worst[0].y_pred == f[worst[0]].tolist()
 
 
 # ---- beside the mean ---------------------------------------------------------------------------------------------
@@ -141,6 +150,9 @@ def test_extremes_worst_and_non_finite_values():
     assert math.isnan(acc.result().value)
     assert math.isnan(acc.result().standard_error)
     assert (acc.result().n, acc.result().skipped, acc.result().weight) == (8, 2, 16.0)
+    one = Mine().accumulator(worst=1)
+    one.update(y[:4], f[:4], mask=np.isnan(f[:4]))
+    assert one.worst[0].index == 1
     few = Mine().accumulator(worst=2)
     few.update(y[:4], f[:4], mask=np.isnan(f[:4]))
     assert [sample[:2] for sample in few.worst] == [(1, 64.0), (3, 64.0)]
@@ -186,11 +198,11 @@ def test_an_expansion_is_the_sum_without_rounding():
     assert sum(map(Fraction, parts)) == sum(map(Fraction, numbers))
     assert len(parts) < EXPANSION
     assert parts[0] == math.fsum(numbers)
-    total = ExactSum()
+    whole = ExactSum()
     for number in numbers:
-        total.add([number])
-    assert total.value() == parts[0]
-    assert len(total.parts) < EXPANSION
+        whole.add([number])
+    assert whole.value() == parts[0]
+    assert len(whole.parts) < EXPANSION
 
 
 def test_small_values_are_not_lost_beside_large_ones():
@@ -206,9 +218,9 @@ def test_small_values_are_not_lost_beside_large_ones():
     ([math.nan, 1.0], math.nan), ([], 0.0), ([1e308, 1e308, -1e308], math.inf),
 ])
 def test_sums_beyond_float64(numbers, wanted):
-    total = ExactSum()
-    total.add(numbers)
-    assert total.value() == wanted or (math.isnan(wanted) and math.isnan(total.value()))
+    whole = ExactSum()
+    whole.add(numbers)
+    assert whole.value() == wanted or (math.isnan(wanted) and math.isnan(whole.value()))
 
 
 def test_a_sum_that_overflows_is_infinite():

@@ -405,6 +405,7 @@ def test_samples_are_paired_by_position_or_not_at_all():
         fl.SquaredError()(one, other)
     with pytest.raises(ValueError, match=r"y_true has dimensions \('t',\) and y_pred has \('x',\)"):
         fl.SquaredError()(one, other.rename(t="x"))
+    assert fl.SquaredError().grad(one.variable, other.variable).dims == ("t",)  # which have no coordinates
 
 
 @pytest.mark.hosts

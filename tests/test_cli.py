@@ -5,6 +5,8 @@ import itertools
 import json
 import math
 import sys
+import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import fusedloss as fl
 from fusedloss import cache, describe
 from fusedloss.cli import main
 from fusedloss.registry import example, list_losses, parse
+from fusedloss.scoring import DataError
 from fusedloss.scoring.files import BATCH_ROWS, as_numbers, cut, score_files
 from fusedloss.scoring.score import CHUNK
 
@@ -191,6 +194,7 @@ def test_batches_of_any_size_are_cut_into_whole_parts():
     assert np.array_equal(np.concatenate(values)[kept], x[kept])
     assert np.array_equal(kept, x % 7 != 0)
     assert [table.num_rows for table in cut(batches, 333)] == [333, 333, 333, 1]
+    assert [table["x"].num_chunks for table in cut(batches, 50)] == [2, *[1] * 19]  # the rest lie in one batch, in place
 
 
 def test_a_row_is_skipped_for_all_predictions_and_counted_once(write, capsys):
@@ -402,44 +406,76 @@ def test_a_file_of_no_known_format(tmp_path, capsys):
     assert run(capsys, *argv, "--input-format", "csv")[0] == 0
 
 
-def test_the_memory_does_not_grow_with_the_file(tmp_path):
-    """Parts are read one after another: no more of them are made than wait, are decoded and are scored."""
-    from fusedloss.scoring.files import PARTS_AHEAD, _ahead
+def test_the_memory_does_not_grow_with_the_file():
+    """No more parts are made than threads hold, and one that is being decoded."""
+    from fusedloss.scoring.files import in_order
 
-    made, used = 0, 0
+    alive, most = 0, 0
 
-    def parts():
-        nonlocal made
-        for _ in range(20):
-            made += 1
-            yield made
+    def tasks():
+        nonlocal alive, most
+        for k in range(40):
+            alive += 1
+            most = max(most, alive)
+            yield lambda k=k: task(k)
 
-    for _ in _ahead(parts()):
-        used += 1
-        assert made - used <= PARTS_AHEAD + 1
-    assert used == 20
+    def task(k):
+        nonlocal alive
+        time.sleep(0.002 * (k % 3))
+        alive -= 1
+        return k
+
+    assert list(in_order(tasks(), 3)) == list(range(40))
+    assert 2 <= most <= 3
 
 
-def test_what_reads_ahead_stops_with_who_reads():
-    from fusedloss.scoring.files import _ahead
+def test_threads_stop_with_who_reads_and_with_errors():
+    from fusedloss.scoring.files import in_order
 
     closed = []
 
-    def parts():
+    def tasks(broken=None, wrong=None):
         try:
-            for k in range(10):
-                if k == 5:
+            for k in range(100):
+                if k == broken:
                     raise OSError("the disk is gone")
-                yield k
+                yield lambda k=k: 1 / (k != wrong)
         finally:
             closed.append(True)
 
-    reader = _ahead(parts())
+    reader = in_order(tasks(), 2)
     next(reader)
     reader.close()
     assert closed == [True]
-    with pytest.raises(OSError, match="the disk is gone"):
-        list(_ahead(parts()))
+    for given, error, match in (({"broken": 5}, OSError, "the disk is gone"), ({"wrong": 5}, ZeroDivisionError, "division")):
+        found = in_order(tasks(**given), 2)
+        assert [next(found) for _ in range(5)] == [1] * 5
+        with pytest.raises(error, match=match):
+            next(found)
+    assert closed == [True] * 3
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fusedloss-score")]
+
+
+@pytest.mark.parametrize("size", [CHUNK, 2 * CHUNK, CHUNK // 2])
+def test_row_groups_read_by_several_threads_change_no_bit(size, write):
+    rng, n = np.random.default_rng(6), 5 * CHUNK + 99
+    p = rng.random(n)
+    y, null = (rng.random(n) < p).astype(np.int8), rng.random(n) < 0.01
+    by = np.array(["a", "b", "c"])[np.minimum(np.arange(n) // (2 * CHUNK) + (rng.random(n) < 0.5), 2)]  # late comers
+    path = write({"y": pa.array(y, mask=null), "p": p, "g": by}, row_group_size=size)
+    names = ["accuracy", "auc", "r2", "ece", "auc:bins=9"]
+    wanted = fl.score(y, {"p": p}, ["brier"], by=by, mask=null, metrics=names)
+    seen = []
+    for threads in (1, 2):
+        scores = score_files(path, "y", ["p"], ["brier"], by="g", nulls="ignore", metrics=names, n_threads=threads,
+                             batch_rows=CHUNK, progress=lambda *rows: seen.append(rows))
+        assert numbers_of(scores) == numbers_of(wanted)
+        assert scores.skipped == {"y is null": null.sum()}
+        assert seen[-1] == (n, n)
+    p[4 * CHUNK + 5] = 1.5
+    path = write({"y": y, "p": p}, row_group_size=size)
+    with pytest.raises(DataError, match=rf"p\[{4 * CHUNK + 5}\] = 1.5"):
+        score_files(path, "y", ["p"], ["brier"])
 
 
 # ---- results -----------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def _parser():
     score.add_argument("--tol", type=_tolerance, default="0", metavar="TOL",
                        help="how much worse than --baseline is all right: 0.5, or 1%% of the number there (default: 0)")
     score.add_argument("--batch-rows", type=_batch_rows, metavar="N",
-                       help="rows in memory at a time, a multiple of 65536 (default: 524288)")
+                       help="rows in memory at a time, for each thread, a multiple of 65536 (default: 262144)")
     score.add_argument("--input-format", choices=("parquet", "csv", "arrow", "npy", "npz"),
                        help="of the files (default: by their names and first bytes)")
     score.add_argument("--format", choices=("auto", "table", "json", "csv", "md"), default="auto",

@@ -11,6 +11,7 @@ import builtins
 import functools
 import math
 import re
+import threading
 from collections import namedtuple
 from contextlib import contextmanager
 from importlib import metadata, resources
@@ -302,14 +303,18 @@ def _without_device(capability):
 
     _teach_ufuncs()
     nvvm = nvvm_compiler()
-    compile_ir = nvvm.compile_ir
+    compile_ir, current_device, thread = nvvm.compile_ir, dispatcher.get_current_device, threading.get_ident()
+
+    def device():
+        return SimpleNamespace(compute_capability=capability) if threading.get_ident() == thread else current_device()
 
     def exactly(modules, **options):
+        if threading.get_ident() != thread:  # somebody else's kernel
+            return compile_ir(modules, **options)
         # a function that is called from two others comes twice, and so would its shared memory
         return compile_ir(list(dict.fromkeys(modules)), **options, fma=False)
 
-    device = SimpleNamespace(compute_capability=capability)
-    with patch.object(dispatcher, "get_current_device", lambda: device), patch.object(nvvm, "compile_ir", exactly):
+    with patch.object(dispatcher, "get_current_device", device), patch.object(nvvm, "compile_ir", exactly):
         yield
 
 

@@ -44,19 +44,26 @@ class _Foreign:
     """The arrays of one call as `evaluate` takes them."""
 
     def __init__(self, loss, what, given, nulls, copy, out):
-        named = {name: x for name, x in given.items() if x is not None}
         self.like, self.kind, self.what = given["y_pred"], kind(given["y_pred"]), what
-        for found in {kind(x): None for x in named.values()}:
+        values, several, checking = [], [], set()
+        for name, x in given.items():
+            if x is None:
+                values.append(None)
+                continue
+            found = kind(x)
             if hasattr(found, "check_together"):
-                found.check_together(named)
-        reads = {name: kind(x).read(name, x) for name, x in named.items()}
-        for name, one in reads.items():
+                checking.add(found)
+            one = found.read(name, x)
             if one.copied and not copy:
                 raise ValueError(f"{name} can only be read from a copy, and copy=False: {one.copied}")
-            if one.nulls is not None and (nulls == "raise" or name in ("mask", "v")):
-                raise arrays.null_error(name, one.nulls)
-        y, f, w, mask, self.v = [reads[name].values if name in reads else None for name in given]
-        several = [one.nulls for one in reads.values() if one.nulls is not None]
+            if one.nulls is not None:
+                if nulls == "raise" or name in ("mask", "v"):
+                    raise arrays.null_error(name, one.nulls)
+                several.append(one.nulls)
+            values.append(one.values)
+        for found in checking:
+            found.check_together(given)
+        y, f, w, mask, self.v = values
         self.nulls = AnyOf(several, f.shape[:1] if loss.rowwise else f.shape) if several else None
         if several:
             mask = self.nulls if mask is None else AnyOf([mask, *several], self.nulls.shape)

@@ -31,6 +31,8 @@ def read(name, x):
         if not x.num_columns:
             raise ValueError(f"{name} has no columns")
         return columns([read(f"{name}[{label!r}]", x.column(label)) for label in x.column_names])
+    if isinstance(x, pa.Array) and not x.null_count:
+        return Read(_values(name, x))
     return chunks(name, x.chunks if isinstance(x, pa.ChunkedArray) else [x], x.type)
 
 

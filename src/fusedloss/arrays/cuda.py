@@ -81,8 +81,7 @@ class _Torch:
 
     @staticmethod
     def empty(shape, dtype, like):
-        torch = sys.modules["torch"]
-        return torch.empty(shape, dtype=getattr(torch, dtype.name), device=like.device)
+        return sys.modules["torch"].empty(shape, dtype=_as_torch(dtype), device=like.device)
 
     @staticmethod
     def from_host(array, like):
@@ -99,6 +98,11 @@ def _torch_dtype(name, dtype):
     if word in _WIDTHS or not hasattr(np, word if word != "bool" else "bool_"):
         raise TypeError(f"{name} has dtype {dtype}: pass {_WIDTHS.get(word, '{}.float()').format(name)}")
     return np.dtype(word)
+
+
+@functools.cache
+def _as_torch(dtype):
+    return getattr(sys.modules["torch"], dtype.name)
 
 
 class _Cupy:

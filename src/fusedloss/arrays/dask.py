@@ -12,7 +12,7 @@ import dask
 import dask.array as da
 import numpy as np
 
-from ..scoring.exact import ExactSum
+from ..exact import ExactSum
 from . import Read, kind
 from . import numpy as arrays
 

@@ -48,11 +48,11 @@ def _again(result, like):
 
 def check_together(named):
     """That dimensions are the same ones, and their coordinates where both have some: samples are paired by position."""
-    (first, one), *others = [(name, x) for name, x in named.items() if isinstance(x, xr.DataArray)]
+    (first, one), *others = [(name, x) for name, x in named.items() if isinstance(x, (xr.DataArray, xr.Variable))]
     for name, other in others:
         if other.dims != one.dims[: other.ndim]:
             raise ValueError(f"{first} has dimensions {one.dims} and {name} has {other.dims}: transpose one of them")
-        for dim in set(one.indexes) & set(other.indexes):
+        for dim in set(getattr(one, "indexes", ())) & set(getattr(other, "indexes", ())):
             if other.sizes[dim] == one.sizes[dim] and not other.indexes[dim].equals(one.indexes[dim]):
                 raise ValueError(f"{first} and {name} have different coordinates along {dim!r}, and samples are paired by "
                                  f"position: align them, for instance {name}.reindex_like({first}), or pass {name}.data")

@@ -11,11 +11,11 @@ from .. import compile
 from ..arrays import numpy as arrays
 from ..evaluate import BLOCK, PLAIN, domain_error, weight_sums
 from ..evaluate_rows import values_of_rows
+from ..exact import ExactSum
 from ..kernels.cpu import STRIP
 from ..loss import Loss
 from ..registry import parse
 from . import loops
-from .exact import ExactSum
 from .score import CHUNK, blocks, check_streams, column, label, section
 from .table import ScoreRow
 
@@ -38,8 +38,9 @@ class Accumulator:
 
     Accumulators of the same loss are added with `+`, the left one's samples before the right one's, and are picklable;
     `to_dict` and `from_dict` make plain data of them for JSON. Block sums are added without rounding. So where parts end
-    on block boundaries (4096 samples; of rows `kernels.rows.block_of` columns) the mean is `loss(y, f, w)` of all of it bit
-    for bit, whichever way parts were merged; where they do not, the sums of the blocks that were cut round differently.
+    on block boundaries (4096 samples; of rows without weights `kernels.rows.block_of` columns) the mean is `loss(y, f, w)`
+    of all of it bit for bit, whichever way parts were merged; where they do not, sums of blocks that were cut round
+    differently.
 
     Beside the result: `min` and `max` of the values, `worst`, the samples of the largest values with the largest first,
     `nan` and `infinite`, how many values are that. All are about samples that are counted, not masked and of weight not 0,

@@ -1,14 +1,15 @@
 """Scoring columns of files, which are read as a stream: a few parts of it are in memory at most.
 
 A part has a multiple of CHUNK rows, wherever files and their row groups end, so the numbers are those of one call on all of
-it, bit for bit. While one part is scored, a thread decodes the next. A null is an error, or takes its row out for all
-predictions alike, so that models are compared on the same rows.
+it, bit for bit. Parts are decoded and scored by several threads, and added in their order. A null is an error, or takes its
+row out for all predictions alike, so that models are compared on the same rows.
 """
 
 from __future__ import annotations
 
 import bisect
-import queue
+import functools
+import itertools
 import re
 import threading
 import time
@@ -19,14 +20,11 @@ import numpy as np
 
 from .. import drivers
 from .score import CHUNK, Coded, Scorer
-from .sources import DataError, arrow, files_of, opened
+from .sources import STDIN, DataError, arrow, errors_of, files_of, format_of, opened
 from .table import Scores
 
-BATCH_ROWS = 8 * CHUNK
-"""Rows read at a time (524,288): ten float64 columns of them are 42 MB."""
-
-PARTS_AHEAD = 1
-"""Decoded parts that may wait for the kernels; one more is being decoded, and one scored."""
+BATCH_ROWS = 4 * CHUNK
+"""Rows decoded at a time (262,144): ten float64 columns of them are 21 MB. Each thread has as many."""
 
 NULLS = ("raise", "ignore")
 
@@ -62,19 +60,30 @@ def score_files(paths, target, preds, losses=(), *, weight=None, by=None, metric
     numbers = list(dict.fromkeys([target, *preds, *ends, *([weight] if weight else [])]))
     scorer = Scorer(losses, preds, n_threads=n_threads, target=target, weight=weight, pred_names=preds, metrics=metrics,
                     intervals=[f"{low},{high}" for low, high in intervals])
+    threads = drivers.thread_limit(n_threads)
     data = _Data([paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else paths, numbers, by, input_format,
-                 drivers.thread_limit(n_threads))
-    skipped = Counter()
-    for part in _ahead(data.parts(batch_rows)):
-        values, null = part.values, part.null
+                 threads)
+
+    def computed(part):
+        """The chunks of a part, how many rows it has, and how many of them were taken out for which reason."""
+        skipped, values = Counter(), part.values
         if nulls == "raise":
-            _refuse_nulls(data, null, scorer.rows)
-        taken_out = _taken_out(null, part.rows, skipped) if nulls == "ignore" else None
+            _refuse_nulls(data, part)
+        taken_out = _taken_out(part, skipped) if nulls == "ignore" else None
         try:
-            scorer.update(values[target], {name: values[name] for name in preds}, values.get(weight), part.labels,
-                          taken_out, {f"{low},{high}": (values[low], values[high]) for low, high in intervals})
+            ends = {f"{low},{high}": (values[low], values[high]) for low, high in intervals}
+            ready = scorer.part(part.offset, values[target], {name: values[name] for name in preds}, values.get(weight),
+                                part.labels, taken_out, ends)
+            return ready.chunks(), part.rows, skipped
         except ValueError as error:
             raise DataError(data.located(str(error))) from None
+
+    skipped = Counter()
+    for results in in_order(data.tasks(computed, batch_rows), threads):
+        for chunks, rows, out in results:
+            scorer.add(chunks)
+            scorer.rows += rows
+            skipped += out
         if progress:
             progress(scorer.rows, data.total)
     scores = scorer.result()
@@ -97,8 +106,10 @@ def reasons_text(skipped) -> str:
 
 
 class _Part(NamedTuple):
-    """Rows as NumPy arrays: columns of numbers, where they are null (None: nowhere), and group labels."""
+    """Rows offset, offset + 1 ... of the stream as NumPy arrays: columns of numbers, where they are null (None: nowhere),
+    and group labels."""
 
+    offset: int
     rows: int
     values: dict
     null: dict
@@ -119,13 +130,55 @@ class _Data:
     def name(self):
         return self.files[0].name if len(self.files) == 1 else f"{self.files[0].name} and {len(self.files) - 1} more"
 
-    def parts(self, size):
-        """The rows in parts of exactly `size`, the last one excepted."""
+    def tasks(self, computed, size):
+        """Functions that return `computed` of parts of `size` rows, a list; any thread may call them.
+
+        Row groups that begin on chunks are decoded by who scores them, while they are in its cache. Anything else is
+        decoded here, where the thread that asks for the next function waits.
+        """
+        groups = self._row_groups()
+        if groups:
+            for k, start in enumerate(groups):
+                yield functools.partial(self._row_group, k, start, computed, size)
+            return
+        rows = 0
         for table in cut(self._batches(size), size):
-            values, null = {}, {}
-            for name in self.numbers:
-                values[name], null[name] = as_numbers(table[name])
-            yield _Part(table.num_rows, values, null, _labels(table[self.by]) if self.by else None)
+            yield functools.partial(lambda part: [computed(part)], self._part(rows, table))
+            rows += table.num_rows
+
+    def _row_groups(self):
+        """Where the row groups begin, if this is one Parquet file and all of them begin on chunks, some for each thread."""
+        file = self.files[0]
+        if len(self.files) > 1 or file.path == STDIN or file.constants:
+            return []
+        with errors_of(file.name, self.format):
+            if (self.format or format_of(file.path)) != "parquet":
+                return []
+        with opened(file, self.format, {}) as reader:
+            metadata = reader.metadata
+            if metadata.num_row_groups < 2 * self.threads:
+                return []
+            sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+            starts = [0, *itertools.accumulate(sizes)]
+            if any(start % CHUNK for start in starts[:-1]):
+                return []
+            self._check(file, reader)
+            self.metadata, self.total, self.starts = metadata, starts[-1], [0]
+            return starts[:-1]
+
+    def _row_group(self, k, start, computed, size):
+        with opened(self.files[0], self.format, {}, self.metadata) as reader:
+            results = []
+            for table in cut(reader.batches(self.columns, size, 1, [k]), size):
+                results.append(computed(self._part(start, table)))
+                start += table.num_rows
+            return results
+
+    def _part(self, offset, table):
+        values, null = {}, {}
+        for name in self.numbers:
+            values[name], null[name] = as_numbers(table[name])
+        return _Part(offset, table.num_rows, values, null, _labels(table[self.by]) if self.by else None)
 
     def _batches(self, size):
         pyarrow = arrow()
@@ -190,49 +243,62 @@ def cut(batches, size):
             taken = size - rows
             yield pyarrow.Table.from_batches([*held, batch.slice(0, taken)])
             batch, held, rows = batch.slice(taken), [], 0
-        held.append(batch)
-        rows += batch.num_rows
+        if batch.num_rows:  # a column of two chunks, an empty one too, is copied
+            held.append(batch)
+            rows += batch.num_rows
     if rows:
         yield pyarrow.Table.from_batches(held)
 
 
-def _ahead(items):
-    """The items, made by a thread of their own while those before are used."""
-    ready, stop = queue.Queue(PARTS_AHEAD), threading.Event()
+def in_order(tasks, threads):
+    """What the functions that `tasks` yields return (never None), in their order; so many threads of ours call them.
 
-    def put(what, item):
-        while not stop.is_set():
-            try:
-                ready.put((what, item), timeout=0.05)
-                return
-            except queue.Full:
-                pass
+    Each thread takes the next one when it has done the last, so what a function holds is held at most `threads` times. An
+    error of `tasks` or of a function is raised in its place.
+    """
+    taking, done, outcomes, stop = threading.Lock(), threading.Condition(), {}, threading.Event()
+    numbers = itertools.count()
 
     def work():
-        try:
-            for item in items:
-                put("item", item)
-                if stop.is_set():
-                    return
-            put("end", None)
-        except BaseException as error:
-            put("error", error)
-        finally:
-            items.close()
+        while not stop.is_set():
+            with taking:
+                number, (task, error) = next(numbers), _outcome(lambda: next(tasks, None))
+            result = None
+            if task is not None:
+                result, error = _outcome(task)
+            task = None  # and with it the part, while others decode
+            if result is None:
+                stop.set()
+            with done:
+                outcomes[number] = result, error
+                done.notify()
 
-    reader = threading.Thread(target=work, name="fusedloss-reader", daemon=True)
-    reader.start()
+    workers = [threading.Thread(target=work, name=f"fusedloss-score-{k}", daemon=True) for k in range(threads)]
+    for worker in workers:
+        worker.start()
     try:
-        while True:
-            what, item = ready.get()
-            if what == "end":
+        for number in itertools.count():
+            with done:
+                done.wait_for(functools.partial(outcomes.__contains__, number))
+            result, error = outcomes.pop(number)
+            if error is not None:
+                raise error
+            if result is None:
                 return
-            if what == "error":
-                raise item
-            yield item
+            yield result
     finally:
         stop.set()
-        reader.join()
+        for worker in workers:
+            worker.join()
+        tasks.close()
+
+
+def _outcome(function):
+    """(result, error) of a call."""
+    try:
+        return function(), None
+    except BaseException as error:
+        return None, error
 
 
 # ---- columns -----------------------------------------------------------------------------------------------------
@@ -307,18 +373,18 @@ def _labels(column):
 # ---- nulls -------------------------------------------------------------------------------------------------------
 
 
-def _refuse_nulls(data, null, rows_before):
-    for name, where in null.items():
+def _refuse_nulls(data, part):
+    for name, where in part.null.items():
         if where is not None:
-            file, row = data.place(rows_before + int(where.argmax()))
+            file, row = data.place(part.offset + int(where.argmax()))
             raise DataError(f"{file}: column {name!r} is null in row {row} (counted from 0): "
                             "pass --nulls ignore to leave rows with a null out")
 
 
-def _taken_out(null, rows, skipped):
+def _taken_out(part, skipped):
     """The rows that are null somewhere, as a mask; each is counted for the first of its columns that is."""
-    mask = np.zeros(rows, bool)
-    for name, where in null.items():
+    mask = np.zeros(part.rows, bool)
+    for name, where in part.null.items():
         if where is not None:
             skipped[f"{name} is null"] += int(np.count_nonzero(where & ~mask))
             mask |= where

@@ -38,6 +38,14 @@ def _compiled(name, make, signature, *parts, driver="nogil"):
 _numbers = functools.partial(compile._array, np.float64, readonly=False)
 
 
+def _section(a, start, stop):
+    return a[start:stop]
+
+
+def _nothing(a, start, stop):
+    return None
+
+
 def _fold(lanes):
     """The sum of the lanes, in the order of kernels of losses; their number is a power of two."""
     half = lanes.size // 2
@@ -61,8 +69,9 @@ def block_sums(F):
                 last = min(values.size, first + block)
                 lanes[:] = 0.0
                 for k in range(first, last, strip):
-                    for j in range(min(strip, last - k)):
-                        lanes[j] += values[k + j]
+                    part = values[k: min(last, k + strip)]
+                    for j in range(part.size):
+                        lanes[j] += part[j]
                 sums[first // block] = fold(lanes)
 
         return kernel
@@ -94,6 +103,7 @@ def _summary(register, F, weighted, masked):
     one = F(1.0)
     weight = register((lambda w, j: w[j]) if weighted else (lambda w, j: one))
     counted = register((lambda mask, j: not mask[j]) if masked else (lambda mask, j: True))
+    cut_w, cut_mask = (register(_section if there else _nothing) for there in (weighted, masked))
     fold = register(_fold)
 
     @register
@@ -128,13 +138,16 @@ def _summary(register, F, weighted, masked):
             n, squares, nans, infinite = 0, 0.0, 0, 0
             for j in range(strip):
                 bounds[0, j], bounds[1, j] = np.inf, -np.inf
+            sums, of_weights, of_squares, lowest, highest = lanes[0], lanes[1], lanes[2], bounds[0], bounds[1]
             for k in range(first, last, strip):
-                for j in range(min(strip, last - k)):
-                    l, wj, here = values[k + j], weight(w, k + j), counted(mask, k + j)
-                    lanes[0, j] += np.float64(wj * l) if here else 0.0
-                    lanes[1, j] += np.float64(wj) if here else 0.0
-                    bounds[0, j] = l if here and l < bounds[0, j] else bounds[0, j]
-                    bounds[1, j] = l if here and l > bounds[1, j] else bounds[1, j]
+                end = min(last, k + strip)
+                part, w_part, mask_part = values[k:end], cut_w(w, k, end), cut_mask(mask, k, end)
+                for j in range(part.size):
+                    l, wj, here = part[j], weight(w_part, j), counted(mask_part, j)
+                    sums[j] += np.float64(wj * l) if here else 0.0
+                    of_weights[j] += np.float64(wj) if here else 0.0
+                    lowest[j] = l if here and l < lowest[j] else lowest[j]
+                    highest[j] = l if here and l > highest[j] else highest[j]
             total, weights = fold(lanes[0]), fold(lanes[1])
             low, high = np.inf, -np.inf
             for j in range(strip):
@@ -143,12 +156,14 @@ def _summary(register, F, weighted, masked):
             center = total / weights if finite and weights != 0.0 else 0.0
             lanes[:] = 0.0
             for k in range(first, last, strip):
-                for j in range(min(strip, last - k)):
-                    wj = np.float64(weight(w, k + j)) if counted(mask, k + j) else 0.0
-                    d = np.float64(F(wj) * values[k + j]) - wj * center if wj != 0.0 else 0.0
-                    lanes[0, j] += wj * d
-                    lanes[1, j] += d * d
-                    lanes[2, j] += wj * wj
+                end = min(last, k + strip)
+                part, w_part, mask_part = values[k:end], cut_w(w, k, end), cut_mask(mask, k, end)
+                for j in range(part.size):
+                    wj = np.float64(weight(w_part, j)) if counted(mask_part, j) else 0.0
+                    d = np.float64(F(wj) * part[j]) - wj * center if wj != 0.0 else 0.0
+                    sums[j] += wj * d
+                    of_weights[j] += d * d
+                    of_squares[j] += wj * wj
             about, second, squares = fold(lanes[0]), fold(lanes[1]), fold(lanes[2])
             if not finite or high == np.inf or low == -np.inf:
                 for k in range(first, last):
@@ -202,14 +217,14 @@ def merge():
     """The kernel that adds a chunk's sums to what there is, each column and group about its own mean so far.
 
     `sums` and `centers` are of the columns, `moments` (columns, groups, 3) and `chunk_weights` (groups, 4) as in
-    `score._Chunk`; `weights` and `state` (5, columns, groups) are what there is: means, sum(w d), sum(d^2), and the sum with
-    what its rounding lost.
+    `score._Chunk`; `weights` and `state` (5, columns, groups) are what there is, maybe of more groups: means, sum(w d),
+    sum(d^2), and the sum with what its rounding lost.
     """
 
     def make(register):
         def kernel(sums, centers, moments, chunk_weights, weights, state):
             for c in range(sums.size):
-                for g in range(len(weights)):
+                for g in range(len(chunk_weights)):
                     mean, first, second = state[0, c, g], state[1, c, g], state[2, c, g]
                     total, lost = state[3, c, g], state[4, c, g]
                     added = sums[c] if g == 0 else moments[c, g, 0] + centers[c] * chunk_weights[g, 1]
@@ -225,7 +240,7 @@ def merge():
                     state[2, c, g] = (second + 2.0 * old_shift * first + old_shift * old_shift * old_squares) + (
                         moments[c, g, 2] + 2.0 * shift * about + shift * shift * squares)
                     state[3, c, g], state[4, c, g] = both, lost
-            weights += chunk_weights
+            weights[: len(chunk_weights)] += chunk_weights
 
         return kernel
 
@@ -396,13 +411,15 @@ def spread(Y):
         def kernel(y, found):
             lanes = np.zeros(STRIP)
             for k in range(0, y.size, STRIP):
-                for j in range(min(STRIP, y.size - k)):
-                    lanes[j] += y[k + j]
+                part = y[k: min(y.size, k + STRIP)]
+                for j in range(part.size):
+                    lanes[j] += part[j]
             mean = fold(lanes) / y.size
             lanes[:] = 0.0
             for k in range(0, y.size, STRIP):
-                for j in range(min(STRIP, y.size - k)):
-                    d = y[k + j] - mean
+                part = y[k: min(y.size, k + STRIP)]
+                for j in range(part.size):
+                    d = part[j] - mean
                     lanes[j] += d * d
             found[0], found[1], found[2] = y.size, mean, fold(lanes)
 

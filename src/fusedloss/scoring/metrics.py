@@ -102,9 +102,12 @@ class Statistic:
 
     def add(self, found):
         found, unknown = found
+        self.count(unknown)
+        self.total = found if self.total is None else self.put_together(*_alike(self.total, found))
+
+    def count(self, unknown):
         if unknown is not None:
-            self.unknown = _grown(self.unknown, len(unknown)) + unknown
-        self.total = found if self.total is None else self.put_together(_grown(self.total, len(found)), found)
+            self.unknown = np.add(*_alike(self.unknown, unknown))
 
     def put_together(self, total, found):
         return total + found
@@ -113,8 +116,12 @@ class Statistic:
         return group < len(self.unknown) and self.unknown[group] > 0
 
 
-def _grown(total, groups):
-    return np.pad(total, [(0, groups - len(total)), *[(0, 0)] * (total.ndim - 1)])
+def _alike(*arrays):
+    """The arrays with as many groups as the largest has: a part may have come before a group was seen."""
+    groups = max(map(len, arrays))
+    if groups == min(map(len, arrays)):
+        return arrays
+    return [np.pad(a, [(0, groups - len(a)), *[(0, 0)] * (a.ndim - 1)]) for a in arrays]
 
 
 def _scores(from_logits):
@@ -202,8 +209,7 @@ class Scores01(Statistic):
 
     def add(self, found):
         sides, unknown = found
-        if unknown is not None:
-            self.unknown = _grown(self.unknown, len(unknown)) + unknown
+        self.count(unknown)
         self.total = self.total or ([], [])
         for side, new in zip(self.total, sides, strict=True):
             side.append(new)
@@ -247,7 +253,6 @@ class Spread(Statistic):
 
     def put_together(self, total, found):
         """Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979."""
-        total = _grown(total, len(found))
         weight = total[:, 0] + found[:, 0]
         share = np.divide(found[:, 0], weight, out=np.zeros(weight.size), where=weight != 0)
         distance = found[:, 1] - total[:, 1]

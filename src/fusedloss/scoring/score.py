@@ -27,12 +27,12 @@ from .. import compile, drivers
 from ..arrays import numpy as arrays
 from ..evaluate import BLOCK, PLAIN, domain_error, weight_sums
 from ..evaluate_rows import _parameter_length, values_of_rows
+from ..exact import ExactSum
 from ..kernels.cpu import STRIP
 from ..kernels.rows import LANES, block_of
 from ..loss import Loss
 from ..registry import parse
 from . import loops
-from .exact import ExactSum
 from .metrics import Found, Samples, parse_metric
 from .table import Difference, MetricRow, ScoreRow, Scores
 
@@ -120,6 +120,7 @@ class Scorer:
         self.columns += [(i, b, a) for i in range(self.shown) for a, b in self.pairs]
         """What is summed: (loss, prediction, None) or (loss, prediction, baseline), all by number."""
         self.kernels = functools.cache(functools.partial(_Kernels, self))
+        self.lock = threading.Lock()
         self.groups = {}
         self.total = _Total(self.columns)
         self.rows = 0
@@ -157,6 +158,23 @@ class Scorer:
     def update(self, y_true, y_pred, sample_weight=None, by=None, mask=None, intervals=None):
         """Add samples; arguments as for `score`."""
         started = time.perf_counter()
+        part = self.part(self.rows, y_true, y_pred, sample_weight, by, mask, intervals)
+        threads = drivers.choose("threads", part.size, self.n_threads)[1]
+        starts = range(0, part.rows, CHUNK)
+        for k in range(0, len(starts), CHUNKS_AT_ONCE):
+            self.add(_computed(part, starts[k: k + CHUNKS_AT_ONCE], threads))
+        self.rows += part.rows
+        self.seconds += time.perf_counter() - started
+
+    def add(self, chunks):
+        """Add the chunks of a part, which come in the order of the samples."""
+        for chunk in chunks:
+            self.total.add(chunk)
+            for key, found in chunk.statistics.items():
+                self.statistics[key].add(found)
+
+    def part(self, offset, y_true, y_pred, sample_weight=None, by=None, mask=None, intervals=None):
+        """Samples offset, offset + 1 ... of the stream, ready to be computed; by any thread. Arguments as for `score`."""
         rows = any(loss.rowwise for loss in self.losses)
         y = column(self.target, y_true, rows=rows)
         n = len(y)
@@ -175,19 +193,12 @@ class Scorer:
         labels = by.codes if isinstance(by, Coded) else by
         if labels is not None and labels.shape != (n,):
             raise ValueError(f"by has shape {labels.shape}; it must have one label per sample, shape ({n},)")
-        codes = None if by is None else _codes(by, self.groups)
-        preparing = time.perf_counter()
-        part = _Part(self, y, f, w, mask, codes, ends)
-        self.seconds_preparing += time.perf_counter() - preparing
-        threads = drivers.choose("threads", max(a.size for a in (y, *f)), self.n_threads)[1]
-        starts = range(0, n, CHUNK)
-        for k in range(0, len(starts), CHUNKS_AT_ONCE):
-            for chunk in _computed(part, starts[k: k + CHUNKS_AT_ONCE], threads):
-                self.total.add(chunk)
-                for key, found in chunk.statistics.items():
-                    self.statistics[key].add(found)
-        self.rows += n
-        self.seconds += time.perf_counter() - started
+        with self.lock:
+            codes = None if by is None else _codes(by, self.groups)
+            preparing = time.perf_counter()
+            part = _Part(self, offset, y, f, w, mask, codes, ends)
+            self.seconds_preparing += time.perf_counter() - preparing
+        return part
 
     def result(self) -> Scores:
         """What was found so far."""
@@ -216,7 +227,6 @@ class Scorer:
         return Scores(rows, differences, self.rows, metrics=metrics, seconds=self.seconds + time.perf_counter() - started,
                       seconds_preparing=self.seconds_preparing)
 
-
     def _metrics(self, group, k, of_losses, counts):
         """The metrics of one group."""
         for metric in self.metrics:
@@ -235,7 +245,7 @@ def _computed(part, starts, threads):
 
     def work(driver, first, last, step):
         for k in range(first, last):
-            chunks[k] = part.chunk(starts[k], min(len(part.y), starts[k] + CHUNK))
+            chunks[k] = part.chunk(starts[k])
 
     drivers.run(work, "threads" if threads > 1 and len(starts) > 1 else "serial", threads, len(starts))
     return chunks
@@ -280,7 +290,7 @@ class _Total:
     def add(self, chunk):
         """Add a chunk's sums; its groups are those known before and maybe new ones."""
         groups = len(chunk.weights) - len(self.weights)
-        if groups:
+        if groups > 0:
             self.weights = np.pad(self.weights, ((0, groups), (0, 0)))
             self.state = np.pad(self.state, ((0, 0), (0, 0), (0, groups)))
         self.weight_sum.add(chunk.weight_sums.tolist())
@@ -339,9 +349,10 @@ class _Kernels:
 class _Part:
     """The arrays of one update, and how a chunk of them is computed."""
 
-    def __init__(self, scorer, y, f, w, mask, codes, intervals):
-        self.scorer, self.y, self.f, self.w, self.mask, self.codes = scorer, y, f, w, mask, codes
-        self.intervals = intervals
+    def __init__(self, scorer, offset, y, f, w, mask, codes, intervals):
+        self.scorer, self.offset, self.y, self.f, self.w, self.mask, self.codes = scorer, offset, y, f, w, mask, codes
+        self.intervals, self.groups = intervals, 0 if codes is None else len(scorer.groups)
+        self.rows, self.size = len(y), max(a.size for a in (y, *f))
         self.weight_type = min((arrays.COMPUTED_IN.get(pred.dtype, np.float64) for pred in f),
                                key=lambda F: np.dtype(F).itemsize, default=np.float64)
         """Weights are rounded to the narrowest prediction's dtype, in products and in sums of weights alike."""
@@ -350,14 +361,18 @@ class _Part:
         self.kernels = scorer.kernels(y.dtype, tuple(pred.dtype for pred in f),
                                       None if w is None else np.dtype(self.weight_type), mask is not None, codes is not None)
 
-    def chunk(self, start, stop):
-        """The sums over samples start..stop."""
-        scorer = self.scorer
+    def chunks(self):
+        """The sums of all its chunks."""
+        return [self.chunk(start) for start in range(0, self.rows, CHUNK)]
+
+    def chunk(self, start):
+        """The sums over the samples of the chunk that starts there."""
+        scorer, stop = self.scorer, min(self.rows, start + CHUNK)
         n_losses, n_preds = len(scorer.losses), len(scorer.preds)
         singles = n_losses * n_preds
         n = stop - start
         state = _Chunk(n_losses, n_preds, len(scorer.columns), -(-n // self.block), -(-n // BLOCK),
-                       len(scorer.groups))
+                       self.groups)
         with np.errstate(over="ignore"):  # weight_sums says which
             w = section(self.w, start, stop, self.weight_type)
         counting = w, section(self.mask, start, stop), section(self.codes, start, stop)
@@ -374,7 +389,7 @@ class _Part:
 
     def _statistics(self, state, w, mask, codes, start, stop):
         """The statistics of the metrics, over the samples that count."""
-        scorer, offset = self.scorer, self.scorer.rows + start
+        scorer, offset = self.scorer, self.offset + start
         kept = None if mask is None else ~mask
         if w is not None:
             kept = w != 0 if kept is None else kept & (w != 0)
@@ -391,7 +406,7 @@ class _Part:
                 low, high = (None if a is None else counted(section(a, start, stop, arrays.COMPUTED_IN.get(a.dtype, "f8")))
                              for a in (low, high))
                 samples[whose] = Samples((scorer.target, name), y, low, high, w, codes,
-                                         0 if codes is None else len(scorer.groups), where)
+                                         self.groups, where)
             state.statistics[key, whose] = scorer.statistics[key, whose].chunk(samples[whose])
 
     def _values(self, i, a, start, stop, w, mask, values, sums):
@@ -407,14 +422,14 @@ class _Part:
                0, n_blocks, 1)
         if partials[:, 1].any():
             names = self.scorer.target, self.scorer.pred_names[a]
-            raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, names, self.scorer.rows + start)
+            raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, names, self.offset + start)
         sums[:n_blocks] = partials[:, 0]
 
     def _values_of_rows(self, i, a, start, stop, w, mask, values, sums):
         """The same for a loss of rows."""
         loss, y, f = self.scorer.losses[i], self.y[start:stop], self.f[a][start:stop]
         names = self.scorer.target, self.scorer.pred_names[a]
-        values_of_rows(loss, y, f, w, mask, values, names, self.scorer.rows + start)
+        values_of_rows(loss, y, f, w, mask, values, names, self.offset + start)
         loops.block_sums(values.dtype.type)(values, *blocks(loss, f), sums)
 
     def _moments(self, state, column, i, a, b, values, w, mask, codes):
@@ -442,7 +457,7 @@ class _Part:
             state.weight_sums[:] = np.add.reduceat(kept, np.arange(0, n, BLOCK))
         else:
             state.weight_sums[:] = weight_sums(
-                self.w[start:stop], mask, self.weight_type, name=self.scorer.weight, offset=self.scorer.rows + start)
+                self.w[start:stop], mask, self.weight_type, name=self.scorer.weight, offset=self.offset + start)
             kept = (weights != 0).astype(np.float64)
         sums = (kept, weights, weights * weights, 1 - kept)
         state.weights[0] += [x.sum() for x in sums]

@@ -79,8 +79,9 @@ def _partition(path):
 
 
 @contextmanager
-def opened(file: File, format: str | None, types: dict):
-    """The reader of a file. `types` says which columns of text are numbers (True) or labels (False)."""
+def opened(file: File, format: str | None, types: dict, metadata=None):
+    """The reader of a file. `types` says which columns of text are numbers (True) or labels (False); `metadata` of a Parquet
+    file that was opened before need not be read again."""
     stream, name = None, file.name
     with errors_of(name, format):
         if file.path == STDIN:
@@ -89,18 +90,18 @@ def opened(file: File, format: str | None, types: dict):
         elif os.path.isdir(file.path):
             raise DataError(f"{name}: this is a directory")
         else:
-            format = format or _format_of(file.path)
+            format = format or format_of(file.path)
     with errors_of(name, format), ExitStack() as closing:
         if stream is not None and format != "csv" and not stream.peek(4).startswith(_ARROW_STREAM):
             stream = closing.enter_context(tempfile.TemporaryFile())  # the index of these is at their end
             shutil.copyfileobj(sys.stdin.buffer, stream, 1 << 20)
             stream.seek(0)
-        reader = _READERS[format](file.path if stream is None else stream, types)
+        reader = _READERS[format](file.path if stream is None else stream, types, *([metadata] if metadata else []))
         closing.callback(reader.close)
         yield reader
 
 
-def _format_of(path):
+def format_of(path):
     """The format by the file's name, or by its first bytes."""
     suffixes = [suffix.lstrip(".").lower() for suffix in Path(path).suffixes]
     for suffix in reversed(suffixes):
@@ -158,17 +159,17 @@ def first_line(error):
 
 
 class _Parquet:
-    def __init__(self, source, types):
+    def __init__(self, source, types, metadata=None):
         # read ahead in small pieces: `pre_buffer` would hold all that is needed of the file (250 MB of one of 350 MB)
-        self.file = arrow().parquet.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
-        self.schema = self.file.schema_arrow
-        self.names, self.rows = self.schema.names, self.file.metadata.num_rows
+        self.file = arrow().parquet.ParquetFile(source, metadata=metadata, pre_buffer=False, buffer_size=1 << 20)
+        self.schema, self.metadata = self.file.schema_arrow, self.file.metadata
+        self.names, self.rows = self.schema.names, self.metadata.num_rows
 
     def type(self, name):
         return self.schema.field(name).type
 
-    def batches(self, columns, size, threads):
-        return self.file.iter_batches(batch_size=size, columns=columns, use_threads=threads > 1)
+    def batches(self, columns, size, threads, row_groups=None):
+        return self.file.iter_batches(batch_size=size, columns=columns, use_threads=threads > 1, row_groups=row_groups)
 
     def close(self):
         self.file.close()
