@@ -146,6 +146,7 @@ def test_curvatures_are_those_that_all_parts_have():
     assert not (fl.Huber() + fl.Pinball(0.5)).smooth
 
 
+@pytest.mark.exhaustive
 def test_the_best_constant():
     for loss, y in ((COMBINED["sum"][0], REAL), (COMBINED["rows"][0], LABELS), (fl.Huber().scaled("std"), REAL)):
         best = np.atleast_1d(loss.init_score(y))

@@ -108,6 +108,7 @@ def test_columns_and_weights():
     np.testing.assert_allclose(fl.SquaredError().init_score(y), y.mean(0), rtol=1e-13)
 
 
+@pytest.mark.exhaustive
 def test_what_the_loss_falls_towards():
     ones, zeros = np.ones(5), np.zeros(5)
     for loss in (fl.BinaryCrossEntropy(), fl.Probit(), fl.Exponential(), fl.BinaryFocal()):
@@ -135,6 +136,7 @@ def test_errors():
         fl.Huber().init_score([1.0, 2.0], [-1.0, 1.0])
 
 
+@pytest.mark.exhaustive
 def test_any_dtype_and_more_than_one_chunk():
     y = rng.integers(0, 9, 300_001)
     for loss in (fl.Huber(), fl.AbsoluteError()):

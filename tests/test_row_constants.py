@@ -128,6 +128,7 @@ def test_elementwise_hvp_is_the_hessian_times_v():
 LOSSES = [fl.CategoricalCrossEntropy(), fl.MulticlassBrier(), fl.CategoricalFocal(gamma=1.0)]
 
 
+@pytest.mark.exhaustive
 def test_scores_of_row_losses():
     f = {"a": rng.normal(0.0, 1.0, (N, 4)), "b": rng.normal(0.0, 1.0, (N, 4)).astype(np.float32)}
     by = rng.choice(["x", "y"], N)
