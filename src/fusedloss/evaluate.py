@@ -15,6 +15,7 @@ import numpy as np
 
 from . import compile, drivers
 from .arrays import numpy as arrays
+from .arrays.apart import Columns
 from .curvatures import formula_of
 from .domain import Interval
 from .kernels.cpu import BLOCK
@@ -82,7 +83,8 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
         denominator = reduction.denominator
     along = None if v is None else arrays.target_like(arrays.view("v", v), f, "v")
     if out is None:
-        values, g, h = [np.empty(f.shape, plan.result) if wanted else None for wanted in plan.outputs]
+        order = "F" if isinstance(f, Columns) else "C"
+        values, g, h = [np.empty(f.shape, plan.result, order) if wanted else None for wanted in plan.outputs]
     else:
         values, g, h = _outputs(plan, f, out, y, w, mask_array, along)
     scale = plan.F(1.0 / denominator if denominator else 0.0)
