@@ -28,18 +28,30 @@ for name in ("FUSEDLOSS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
 SAMPLED = {
     "test_accumulator.py::test_on_block_boundaries_it_is_the_loss_bit_for_bit": 3,
     "test_arrays.py::test_columns_of_a_table_are_rows": 3,
+    "test_bits.py::test_which_outputs_are_asked_for": 2,
     "test_check.py::test_the_catalogue_is_what_it_says": 2,
     "test_combine.py::test_compiled_equals_interpreted": 4,
     "test_curvature.py::test_compiled": 4,
     "test_kernels.py::test_compiled_equals_interpreted": 3,
+    "test_kernels.py::test_domain_errors_name_argument_index_and_value": 2,
+    "test_kernels.py::test_out_may_be_the_predictions": 3,
     "test_linear.py::test_value_and_derivatives_are_those_of_numpy": 2,
+    "test_numba.py::test_equals_the_kernels_to_the_bit": 2,
+    "test_row_bits.py::test_drivers_and_threads": 3,
     "test_row_bits.py::test_transposition": 3,
+    "test_row_bits.py::test_which_outputs_are_asked_for": 2,
     "test_row_constants.py::test_no_constant_row_near_it_is_better": 4,
+    "test_row_formulas.py::test_value_gradient_and_hessian": 2,
+    "test_row_kernels.py::test_a_class_that_is_ruled_out": 2,
     "test_row_kernels.py::test_along_the_row_equals_interpreted": 3,
+    "test_row_kernels.py::test_class_weights": 2,
     "test_row_kernels.py::test_compiled_equals_interpreted": 3,
+    "test_row_kernels.py::test_hessian_times_a_row_and_its_blocks": 2,
+    "test_row_kernels.py::test_out_may_be_the_predictions": 2,
+    "test_row_kernels.py::test_own_loss": 2,
 }
-"""Tests that compile the same for each of many losses: of every so many cases one is looked at in the plain run, the others
-in the lane "exhaustive"."""
+"""Tests that do the same for each of many losses, dtypes or layouts: of every so many cases one is looked at in the plain
+run, the others in the lane "exhaustive"."""
 
 
 @pytest.hookimpl(tryfirst=True)
