@@ -32,13 +32,13 @@ def read(name, x):
             raise ValueError(f"{name} has no columns")
         return columns([read(f"{name}[{label!r}]", x.column(label)) for label in x.column_names])
     if isinstance(x, pa.Array) and not x.null_count:
-        return Read(_values(name, x))
+        return Read(values_of(name, x))
     return chunks(name, x.chunks if isinstance(x, pa.ChunkedArray) else [x], x.type)
 
 
 def chunks(name, arrays, kind):
     """Several arrays of one type, one after the other."""
-    values = [_values(name, array) for array in arrays] or [np.empty(0, _dtype(name, kind))]
+    values = [values_of(name, array) for array in arrays] or [np.empty(0, _dtype(name, kind))]
     nulls = None
     if any(array.null_count for array in arrays):
         nulls = [_nulls(array) for array in arrays]
@@ -63,7 +63,8 @@ def _dtype(name, kind):
     raise TypeError(f"{name} has type {kind}: {remedy.format(name)}")
 
 
-def _values(name, array):
+def values_of(name, array):
+    """The values of an array where they lie, those behind nulls included. (Arrow's own `to_numpy` would import pandas.)"""
     dtype, buffer = _dtype(name, array.type), array.buffers()[1]
     if dtype == np.bool_:
         return Bits(np.frombuffer(buffer or b"", np.uint8), array.offset, len(array))

@@ -27,6 +27,7 @@ from ..losses.multiclass import CategoricalCrossEntropy
 from ..losses.quantile import Pinball
 from ..losses.regression import AbsoluteError, AbsolutePercentageError, Fair, HalfSquaredError, Huber, SquaredError
 from ..peers_rows import OneVersusAll
+from .labels import classes
 from .smoothed import RootOfError, SmoothedPinball
 
 __all__ = ["CONVENTIONS", "LightGBMObjective"]
@@ -254,7 +255,7 @@ class LightGBMObjective:
         ValueError : the constant is infinite: all labels are of one class, or 0 under a log link.
         """
         y = np.asarray(y_true, np.float32)
-        y = _labels(self.loss, y) if self._takes_classes else y.astype(np.float64)
+        y = classes(self.loss, y) if self._takes_classes else y.astype(np.float64)
         w = None if sample_weight is None else np.asarray(sample_weight, np.float32).astype(np.float64)
         if self.convention and self.convention.start:
             constant = self.convention.start(y, w)
@@ -413,7 +414,7 @@ class LightGBMObjective:
             raise ValueError(f"the raw scores have shape {preds.shape}; {self.loss.name} needs "
                              + ("a row of them for each label: train with a.params(num_class=K)" if self._has_rows else
                                 "one for each label: train without num_class"))
-        y, w = _labels(self.loss, label) if self._takes_classes else label, weight
+        y, w = classes(self.loss, label) if self._takes_classes else label, weight
         loss = self._weighted(y)
         if loss.by_data:
             loss, = loss.of_columns(y, w)
@@ -523,14 +524,3 @@ def _checked_is_unbalance(loss, is_unbalance):
         raise ValueError("is_unbalance=True works out the weights of the classes: take a loss without any")
     loss.weighted([1.0, 1.0])
     return True
-
-
-def _labels(loss, label):
-    """The classes that LightGBM keeps as float32, as integers."""
-    label = np.asarray(label)
-    with np.errstate(invalid="ignore"):
-        classes = label.astype(np.int32)
-    wrong = np.flatnonzero(classes != label)
-    if wrong.size:
-        raise ValueError(f"label[{wrong[0]}] = {label[wrong[0]]}: {loss.name} needs the classes 0, 1, 2 ...")
-    return classes

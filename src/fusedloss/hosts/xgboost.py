@@ -35,6 +35,7 @@ from ..losses.quantile_rows import MultiQuantile
 from ..losses.regression import AbsoluteError, HalfSquaredError, PseudoHuber, SquaredError, SquaredLogError
 from ..peers import XGBoostSquaredLogError
 from ..vecmath import sqrt, where
+from .labels import classes
 from .smoothed import RootOfError, SmoothedPinball
 
 __all__ = ["CONVENTIONS", "Convention", "XGBoostObjective", "convention"]
@@ -575,12 +576,7 @@ class XGBoostObjective:
         """Labels as the loss takes them: classes as integers."""
         if not (self.loss.rowwise and self.loss.target in ("label", "classes") and y.ndim == 1):
             return y
-        with np.errstate(invalid="ignore"):
-            classes = y.astype(np.int32)
-        wrong = np.flatnonzero(classes != y)
-        if wrong.size:
-            raise ValueError(f"label[{wrong[0]}] = {y[wrong[0]]}: {self.loss.name} needs the classes 0, 1, 2 ...")
-        return classes
+        return classes(self.loss, y)
 
     def _scores(self, predt):
         if not isinstance(predt, np.ndarray):

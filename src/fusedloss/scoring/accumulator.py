@@ -21,8 +21,6 @@ from .table import ScoreRow
 
 __all__ = ["Accumulator", "Sample"]
 
-_CONTIGUOUS_ALIGNED = 0x101  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
-
 
 class Sample(NamedTuple):
     """One sample of a stream: its number, the loss there, its target and its prediction (of row losses a list)."""

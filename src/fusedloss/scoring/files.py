@@ -348,13 +348,11 @@ def as_numbers(column):
 
 
 def _buffer(array):
-    """The values of an Arrow array, those behind nulls included. (Arrow's own `to_numpy` would import pandas.)"""
-    kind = str(array.type)
-    if kind == "bool":  # Arrow has bits
-        return _buffer(array.cast("uint8")).view(np.bool_)
-    dtype = np.dtype({"halffloat": "f2", "float": "f4", "double": "f8"}.get(kind, kind))
-    data = array.buffers()[1]
-    return np.frombuffer(data or b"", dtype)[array.offset: array.offset + len(array)]
+    """The values of an Arrow array as NumPy has them."""
+    from ..arrays.arrow import values_of
+
+    values = values_of("column", array)
+    return values if isinstance(values, np.ndarray) else values[:]
 
 
 def _labels(column):
