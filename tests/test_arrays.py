@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
 import importlib
-import re
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -460,13 +457,3 @@ def test_parts_of_arrays_that_lie_apart():
         for start, stop in ((0, 0), (0, 1), (5, 9), (7, 90), (89, 100)):
             assert np.array_equal(array[start:stop], expected[start:stop])
         assert np.array_equal(array[7], expected[7])
-
-
-@pytest.mark.parametrize("name", ["arrays.md", "scale.md"])
-def test_examples_of_the_page_print_what_it_says(name):
-    page = Path(__file__).parent.parent / "docs" / name
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    text = re.sub(r"^```.*$", "", page.read_text(), flags=re.M)
-    runner.run(doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0), out=(report := []).append)
-    assert runner.summarize(verbose=False).attempted > 3
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)

@@ -1,6 +1,5 @@
 """`fl.check`: the catalogue passes, and each thing that can be wrong with a loss is found and named."""
 
-import doctest
 import json
 import math
 import re
@@ -767,20 +766,3 @@ def test_command_json(file, capsys):
 def test_command_usage(loss, said, file, capsys):
     assert main(["check", loss.format(file=file)]) == 2
     assert re.search(said, capsys.readouterr().err)
-
-
-# ---- the page ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.process
-def test_examples_of_the_page_print_what_it_says(monkeypatch):
-    """Every `>>>` of docs/custom_losses.md, in order, in one namespace."""
-    monkeypatch.chdir(ROOT)
-    page = ROOT / "docs" / "custom_losses.md"
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    text = re.sub(r"^```.*$", "", page.read_text(), flags=re.M)
-    test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
-    assert test.examples
-    report = []
-    runner.run(test, out=report.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)

@@ -1,10 +1,7 @@
 """The curvatures behind `hessian=`: what each loss says of them holds on random pairs, and where it says no, it does not."""
 
-import doctest
 import itertools
 import math
-import re
-from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -503,16 +500,6 @@ def test_a_floor_and_a_factor_change_what_is_guaranteed(factor):
             assert kind == (True, before.majorizes and factor >= 1.0, before.bounded)
     assert not fl.Huber().curved(factor).curvatures["exact"].positive
     assert fl.BinaryFocal().curved(floor=0.1).curvatures["bounded"] == (True, False, True)
-
-
-def test_examples_of_the_page_print_what_it_says():
-    page = (Path(__file__).parent.parent / "docs/hosts.md").read_text()
-    section = re.search(r"^## Curvatures\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)[1]
-    test = doctest.DocTestParser().get_doctest(re.sub(r"^```.*$", "", section, flags=re.M), {}, "Curvatures", "hosts.md", 0)
-    assert len(test.examples) >= 5
-    report, runner = [], doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    runner.run(test, out=report.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)
 
 
 COMPILED = [

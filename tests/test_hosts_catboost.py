@@ -1,10 +1,8 @@
 """`loss.catboost()`: the same models as CatBoost's own losses give, and what CatBoost would get wrong without a word."""
 
 import copy
-import doctest
 import pickle
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -441,15 +439,3 @@ def test_search_in_two_processes():
     assert here.best_params_ == {"learning_rate": 0.2}
     one, two = (cross_val_score(model, X, y, cv=3, scoring=scorer, n_jobs=n) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
-
-
-def test_examples_of_the_page_print_what_it_says():
-    page = (Path(__file__).parent.parent / "docs/hosts.md").read_text()
-    section = re.search(r"^## CatBoost\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)[1]
-    section = re.sub(r"^```.*$", "", section, flags=re.M)
-    test = doctest.DocTestParser().get_doctest(section, {}, "CatBoost", "docs/hosts.md", 0)
-    assert len(test.examples) >= 5
-    report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    runner.run(test, out=report.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)

@@ -1,11 +1,9 @@
 """Losses as LightGBM's objective: its built-in objectives reproduced, and what it would get wrong in silence refused."""
 
 import copy
-import doctest
 import functools
 import pickle
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ pytestmark = pytest.mark.hosts
 
 from fusedloss.hosts import lightgbm as host  # noqa: E402
 
-ROOT = Path(__file__).parent.parent
 OPTIONS = {"num_leaves": 15, "num_threads": 1, "deterministic": True, "verbose": -1, "seed": 1}
 BAGGING = {"bagging_fraction": 0.7, "bagging_freq": 1}
 GOSS = {"data_sample_strategy": "goss", "learning_rate": 0.3}
@@ -553,19 +550,3 @@ def test_smoothing_follows_the_errors():
     g, h = fl.Pinball(quantile=0.9).lightgbm()(y, Labels(y))
     assert not np.abs(g).max() > 0
     assert (h > 0).all()
-
-
-# ---- the page ----------------------------------------------------------------------------------------------------
-
-
-def test_examples_of_the_page_print_what_it_says(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    page = (ROOT / "docs/hosts.md").read_text()
-    section = re.search(r"^## LightGBM\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)[1]
-    text = re.sub(r"^```.*$", "", section, flags=re.M)
-    test = doctest.DocTestParser().get_doctest(text, {}, "LightGBM", "docs/hosts.md", 0)
-    assert len(test.examples) >= 10
-    report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    runner.run(test, out=report.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)

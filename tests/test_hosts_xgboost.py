@@ -1,13 +1,11 @@
 """Losses as XGBoost calls them: its built-in objectives reproduced, and what it would get wrong in silence refused."""
 
 import copy
-import doctest
 import functools
 import importlib.util
 import json
 import pickle
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ pytestmark = pytest.mark.hosts
 
 from fusedloss.hosts import xgboost as host  # noqa: E402
 
-ROOT = Path(__file__).parent.parent
 OPTIONS = {"max_depth": 4, "nthread": 1, "seed": 0}
 RENEWING = host.VERSION < (3, 4)
 
@@ -517,18 +514,3 @@ for module in (None, SimpleNamespace(__version__="3.1.3")):
 """).splitlines()
     assert 'pip install "fusedloss[xgboost]"' in printed[0]
     assert "3.2 or newer, found 3.1.3" in printed[1]
-
-
-# ---- the page ----------------------------------------------------------------------------------------------------
-
-
-def test_examples_of_the_page_print_what_it_says():
-    page = (ROOT / "docs/hosts.md").read_text()
-    section = re.search(r"^## XGBoost\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)[1]
-    text = re.sub(r"^```.*$", "", section, flags=re.M)
-    test = doctest.DocTestParser().get_doctest(text, {}, "XGBoost", "docs/hosts.md", 0)
-    assert len(test.examples) >= 10
-    report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    runner.run(test, out=report.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)

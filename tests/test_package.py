@@ -148,20 +148,6 @@ def test_docstrings_examples_work():
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("page", ["README.md", "docs/linear.md", "docs/rows.md", "docs/scoring.md"])
-def test_examples_of_a_page_print_what_it_says(page, monkeypatch):
-    """Every `>>>` of a page, in order, in one namespace; numbers are compared as printed."""
-    monkeypatch.chdir(ROOT)
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    text = re.sub(r"^```.*$", "", (ROOT / page).read_text(), flags=re.M)
-    test = doctest.DocTestParser().get_doctest(text, {}, page, str(ROOT / page), 0)
-    assert test.examples, f"{page} has examples"
-    report = []
-    runner.run(test, out=report.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)
-
-
-@pytest.mark.process
 def test_without_the_compiler(run_python):
     """NUMBA_DISABLE_JIT=1: the same library in plain Python, for debuggers and coverage."""
     code = """
