@@ -180,21 +180,38 @@ def test_a_file_in_parts_has_the_bits_of_arrays_in_memory(write):
         [*map(repr, wanted.rows), *map(repr, wanted.differences)]
     assert [row.group for row in scores if row.pred == "a"] == [None, 0, 1, 2, 4, "(null)"]
     assert scores.skipped == {"y is null": null.sum(), "w is 0": (~null & (w == 0)).sum()}
-    assert seen == [(BATCH_ROWS, n), (n, n)]
+    assert seen == [(BATCH_ROWS, n), (BATCH_ROWS + CHUNK, n), (n, n)]
 
 
 def test_batches_of_any_size_are_cut_into_whole_parts():
     x = np.arange(1000, dtype=np.float32)
     batches = [pa.record_batch({"x": pa.array(x[low: low + n], mask=x[low: low + n] % 7 == 0)})
                for low, n in ((0, 1), (1, 99), (100, 0), (100, 650), (750, 250))]
-    tables = list(cut(batches, 200))
+    tables = list(cut(batches, 200, 100))
     assert [table.num_rows for table in tables] == [200] * 5
     values, null = zip(*[as_numbers(table["x"]) for table in tables], strict=True)
     kept = ~np.concatenate(null)
     assert np.array_equal(np.concatenate(values)[kept], x[kept])
     assert np.array_equal(kept, x % 7 != 0)
-    assert [table.num_rows for table in cut(batches, 333)] == [333, 333, 333, 1]
-    assert [table["x"].num_chunks for table in cut(batches, 50)] == [2, *[1] * 19]  # the rest lie in one batch, in place
+    assert [table.num_rows for table in cut(batches, 333, 111)] == [333, 333, 333, 1]
+    assert [table["x"].num_chunks for table in cut(batches, 50, 1)] == [2, *[1] * 19]  # the rest lie in one batch, in place
+
+
+@pytest.mark.parametrize(("start", "unit", "wanted"), [
+    (0, 100, [200, 200, 200, 200, 100, 40]), (30, 100, [70, 200, 200, 200, 200, 70]), (960, 1000, [40, 900]),
+    (99, 1000, [901, 39]), (40, 1000, [940]), (41, 940, [899, 41]), (0, 1000, [940]),
+])
+def test_what_lies_on_no_chunk_is_apart(start, unit, wanted):
+    x = np.arange(940.0)
+    batches = [pa.record_batch({"x": x[low: low + 90]}) for low in range(0, 940, 90)]
+    size = unit if unit > 900 else 200
+    tables = list(cut(batches, size, unit, start))
+    assert [table.num_rows for table in tables] == wanted
+    assert np.array_equal(np.concatenate([table["x"] for table in tables]), x)
+    for table in tables:
+        if start % unit == 0:
+            assert table.num_rows % unit == 0 or table is tables[-1]
+        start += table.num_rows
 
 
 def test_a_row_is_skipped_for_all_predictions_and_counted_once(write, capsys):
@@ -456,8 +473,10 @@ def test_threads_stop_with_who_reads_and_with_errors():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fusedloss-score")]
 
 
-@pytest.mark.parametrize("size", [CHUNK, 2 * CHUNK, CHUNK // 2])
-def test_row_groups_read_by_several_threads_change_no_bit(size, write):
+@pytest.mark.parametrize("size", [CHUNK, 2 * CHUNK, CHUNK // 2, CHUNK + 1, 17_777])
+@pytest.mark.parametrize("stretch", [1, 2 * CHUNK])
+def test_row_groups_read_by_several_threads_change_no_bit(size, stretch, write, monkeypatch):
+    monkeypatch.setattr("fusedloss.scoring.files.STRETCH_ROWS", stretch)
     rng, n = np.random.default_rng(6), 5 * CHUNK + 99
     p = rng.random(n)
     y, null = (rng.random(n) < p).astype(np.int8), rng.random(n) < 0.01

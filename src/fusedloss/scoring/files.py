@@ -1,8 +1,9 @@
 """Scoring columns of files, which are read as a stream: a few parts of it are in memory at most.
 
 A part has a multiple of CHUNK rows, wherever files and their row groups end, so the numbers are those of one call on all of
-it, bit for bit. Parts are decoded and scored by several threads, and added in their order. A null is an error, or takes its
-row out for all predictions alike, so that models are compared on the same rows.
+it, bit for bit. Row groups of Parquet files are decoded and scored by several threads; what is left over at their ends is
+put together to chunks, and all is added in its order. A null is an error, or takes its row out for all predictions alike, so
+that models are compared on the same rows.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from .table import Scores
 
 BATCH_ROWS = 4 * CHUNK
 """Rows decoded at a time (262,144): ten float64 columns of them are 21 MB. Each thread has as many."""
+
+STRETCH_ROWS = 16 * CHUNK
+"""Row groups of Parquet files follow each other in one thread until they have so many rows: only at the ends of these
+stretches are there rows left over."""
 
 NULLS = ("raise", "ignore")
 
@@ -79,7 +84,7 @@ def score_files(paths, target, preds, losses=(), *, weight=None, by=None, metric
             raise DataError(data.located(str(error))) from None
 
     skipped = Counter()
-    for results in in_order(data.tasks(computed, batch_rows), threads):
+    for results in whole_chunks(in_order(data.tasks(computed, batch_rows), threads), data, computed):
         for chunks, rows, out in results:
             scorer.add(chunks)
             scorer.rows += rows
@@ -116,6 +121,22 @@ class _Part(NamedTuple):
     labels: Coded | None
 
 
+class Loose(NamedTuple):
+    """Rows start, start + 1 ... of the stream that are less than a chunk."""
+
+    start: int
+    table: object
+
+
+class _RowGroup(NamedTuple):
+    """A row group of a Parquet file, its number there and how many rows it has."""
+
+    file: object
+    metadata: object
+    number: int
+    rows: int
+
+
 class _Data:
     """The files, and which rows of the stream are whose."""
 
@@ -131,57 +152,77 @@ class _Data:
         return self.files[0].name if len(self.files) == 1 else f"{self.files[0].name} and {len(self.files) - 1} more"
 
     def tasks(self, computed, size):
-        """Functions that return `computed` of parts of `size` rows, a list; any thread may call them.
+        """Functions that return a list of what follows each other in the stream, `computed` of parts of `size` rows and
+        `Loose` rows; any thread may call them.
 
-        Row groups that begin on chunks are decoded by who scores them, while they are in its cache. Anything else is
-        decoded here, where the thread that asks for the next function waits.
+        Row groups are decoded by who scores them, while they are in its cache. Anything else is decoded here, where the
+        thread that asks for the next function waits; and the last stretch of row groups, whose columns are decoded at the
+        same time, for the other threads have nothing else to do then.
         """
-        groups = self._row_groups()
-        if groups:
-            for k, start in enumerate(groups):
-                yield functools.partial(self._row_group, k, start, computed, size)
+        if not self._is_parquet():
+            yield from self._decoded_here(computed, size, 0, self._batches(size))
             return
         rows = 0
-        for table in cut(self._batches(size), size):
-            yield functools.partial(lambda part: [computed(part)], self._part(rows, table))
-            rows += table.num_rows
+        for stretch, after in itertools.pairwise(itertools.chain(self._stretches(), [None])):
+            if after is None:
+                yield from self._decoded_here(computed, size, rows, self._row_groups(stretch, size, self.threads))
+            else:
+                yield functools.partial(self._stretch, stretch, rows, computed, size)
+            rows += sum(group.rows for group in stretch)
 
-    def _row_groups(self):
-        """Where the row groups begin, if this is one Parquet file and all of them begin on chunks, some for each thread."""
-        file = self.files[0]
-        if len(self.files) > 1 or file.path == STDIN or file.constants:
-            return []
-        with errors_of(file.name, self.format):
-            if (self.format or format_of(file.path)) != "parquet":
-                return []
-        with opened(file, self.format, {}) as reader:
-            metadata = reader.metadata
-            if metadata.num_row_groups < 2 * self.threads:
-                return []
-            sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
-            starts = [0, *itertools.accumulate(sizes)]
-            if any(start % CHUNK for start in starts[:-1]):
-                return []
-            self._check(file, reader)
-            self.metadata, self.total, self.starts = metadata, starts[-1], [0]
-            return starts[:-1]
+    def _decoded_here(self, computed, size, start, batches):
+        for table in cut(batches, size, CHUNK, start):
+            yield functools.partial(self._results, computed, start, [table])
+            start += table.num_rows
 
-    def _row_group(self, k, start, computed, size):
-        with opened(self.files[0], self.format, {}, self.metadata) as reader:
-            results = []
-            for table in cut(reader.batches(self.columns, size, 1, [k]), size):
-                results.append(computed(self._part(start, table)))
-                start += table.num_rows
-            return results
+    def _stretch(self, stretch, start, computed, size):
+        return self._results(computed, start, cut(self._row_groups(stretch, size, 1), size, CHUNK, start))
 
-    def _part(self, offset, table):
-        values, null = {}, {}
-        for name in self.numbers:
-            values[name], null[name] = as_numbers(table[name])
-        return _Part(offset, table.num_rows, values, null, _labels(table[self.by]) if self.by else None)
+    def _results(self, computed, start, tables):
+        found = []
+        for table in tables:
+            loose = start % CHUNK or table.num_rows % CHUNK
+            found.append(Loose(start, table) if loose else computed(self.part(start, table)))
+            start += table.num_rows
+        return found
+
+    def _is_parquet(self):
+        """Whether all of it is Parquet, in files that several threads can open."""
+        for file in self.files:
+            with errors_of(file.name, self.format):
+                if file.path == STDIN or (self.format or format_of(file.path)) != "parquet":
+                    return False
+        return True
+
+    def _stretches(self):
+        """Lists of row groups that follow each other."""
+        rows, stretch, inside = 0, [], 0
+        for file in self.files:
+            with opened(file, self.format, {}) as reader:
+                self._check(file, reader)
+                self.starts.append(rows)
+                metadata = reader.metadata
+            if len(self.files) == 1:
+                self.total = metadata.num_rows
+            for k in range(metadata.num_row_groups):
+                stretch.append(_RowGroup(file, metadata, k, metadata.row_group(k).num_rows))
+                inside += stretch[-1].rows
+                if inside >= STRETCH_ROWS:
+                    yield stretch
+                    stretch, inside = [], 0
+            rows += metadata.num_rows
+        if stretch:
+            yield stretch
+
+    def _row_groups(self, stretch, size, threads):
+        """The columns of these row groups."""
+        for file, groups in itertools.groupby(stretch, key=lambda group: group.file):
+            groups = list(groups)
+            with opened(file, self.format, {}, groups[0].metadata) as reader:
+                yield from self._columns(file, reader, size, threads, row_groups=[group.number for group in groups])
 
     def _batches(self, size):
-        pyarrow = arrow()
+        """The columns of all files."""
         rows = 0
         kinds = {name: name in self.numbers for name in self.columns}
         for file in self.files:
@@ -190,14 +231,27 @@ class _Data:
                 if len(self.files) == 1:
                     self.total = reader.rows
                 self.starts.append(rows)
-                inside = [name for name in self.columns if name not in file.constants]
-                for batch in reader.batches(inside, size, self.threads):
-                    for name in self.columns:
-                        if name in file.constants:
-                            batch = batch.append_column(name, pyarrow.repeat(
-                                pyarrow.scalar(file.constants[name], self.types[name]), batch.num_rows))
+                for batch in self._columns(file, reader, size, self.threads):
                     rows += batch.num_rows
-                    yield batch.select(self.columns)
+                    yield batch
+
+    def _columns(self, file, reader, size, threads, **which):
+        """The columns of a file, those that its directories are named after with the others."""
+        pyarrow = arrow()
+        inside = [name for name in self.columns if name not in file.constants]
+        for batch in reader.batches(inside, size, threads, **which):
+            for name in self.columns:
+                if name in file.constants:
+                    batch = batch.append_column(name, pyarrow.repeat(
+                        pyarrow.scalar(file.constants[name], self.types[name]), batch.num_rows))
+            yield batch.select(self.columns)
+
+    def part(self, offset, table):
+        """A table of rows of the stream, ready to be scored."""
+        values, null = {}, {}
+        for name in self.numbers:
+            values[name], null[name] = as_numbers(table[name])
+        return _Part(offset, table.num_rows, values, null, _labels(table[self.by]) if self.by else None)
 
     def located(self, message):
         """A message about `column[row of the stream]`, with the file and the row there."""
@@ -234,20 +288,49 @@ class _Data:
         return pyarrow.int64() if isinstance(value, int) else pyarrow.string()
 
 
-def cut(batches, size):
-    """The rows of `batches` in tables of exactly `size` rows, the last one excepted."""
+def cut(batches, size, unit, start=0):
+    """The rows of `batches`, of which the first is row `start` of a stream, in tables of `size` rows, a multiple of `unit`,
+    that begin on multiples of `unit`; rows before the first and after the last multiple are tables of their own."""
     pyarrow = arrow()
-    held, rows = [], 0
+    held, rows, wanted = [], 0, -start % unit or size
     for batch in batches:
-        while rows + batch.num_rows >= size:
-            taken = size - rows
+        while rows + batch.num_rows >= wanted:
+            taken = wanted - rows
             yield pyarrow.Table.from_batches([*held, batch.slice(0, taken)])
-            batch, held, rows = batch.slice(taken), [], 0
+            batch, held, rows, wanted = batch.slice(taken), [], 0, size
         if batch.num_rows:  # a column of two chunks, an empty one too, is copied
             held.append(batch)
             rows += batch.num_rows
     if rows:
-        yield pyarrow.Table.from_batches(held)
+        table, whole = pyarrow.Table.from_batches(held), rows - rows % unit
+        yield from (part for part in (table.slice(0, whole), table.slice(whole)) if part.num_rows)
+
+
+def whole_chunks(results, data, computed):
+    """Lists of results with their `Loose` rows put together, and `computed`."""
+    pyarrow = arrow()
+    start, held = 0, []
+
+    def put_together():
+        part = data.part(start, pyarrow.concat_tables(held))
+        held.clear()
+        return computed(part)
+
+    for found in results:
+        whole = []
+        for result in found:
+            if not isinstance(result, Loose):
+                whole.append(result)
+                continue
+            if not held:
+                start = result.start
+            held.append(result.table)
+            if (result.start + result.table.num_rows) % CHUNK == 0:
+                whole.append(put_together())
+        if whole:
+            yield whole
+    if held:
+        yield [put_together()]
 
 
 def in_order(tasks, threads):
