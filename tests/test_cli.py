@@ -429,21 +429,48 @@ def test_the_memory_does_not_grow_with_the_file():
 
     alive, most = 0, 0
 
-    def tasks():
+    def functions(stream):
         nonlocal alive, most
-        for k in range(40):
-            alive += 1
-            most = max(most, alive)
-            yield lambda k=k: task(k)
+        for k in range(10):
+            with lock:
+                alive += 1
+                most = max(most, alive)
+            yield lambda k=10 * stream + k: task(k)
 
     def task(k):
         nonlocal alive
         time.sleep(0.002 * (k % 3))
-        alive -= 1
+        with lock:
+            alive -= 1
         return k
 
-    assert list(in_order(tasks(), 3)) == list(range(40))
-    assert 2 <= most <= 3
+    lock = threading.Lock()
+    for streams in (1, 2, 7):
+        assert list(in_order((functions(k) for k in range(streams)), 3)) == list(range(10 * streams))
+        assert 2 <= most <= 3
+
+
+def test_threads_help_with_the_last_stream():
+    """While one decodes, another scores: of two streams or of one."""
+    from fusedloss.scoring.files import in_order
+
+    seen = set()
+
+    def functions(n):
+        for _ in range(n):
+            time.sleep(0.001)
+            yield task
+
+    def task():
+        time.sleep(0.003)
+        seen.add(threading.current_thread().name)
+        return True
+
+    for lengths in ([20], [0, 3, 0, 20, 0], [1, 1, 40]):
+        seen.clear()
+        assert len(list(in_order((functions(n) for n in lengths), 2))) == sum(lengths)
+        assert len(seen) == 2
+    assert list(in_order((functions(n) for n in ()), 2)) == []
 
 
 def test_threads_stop_with_who_reads_and_with_errors():
@@ -451,25 +478,33 @@ def test_threads_stop_with_who_reads_and_with_errors():
 
     closed = []
 
-    def tasks(broken=None, wrong=None):
+    def streams(broken=None, wrong=None):
         try:
             for k in range(100):
                 if k == broken:
                     raise OSError("the disk is gone")
-                yield lambda k=k: 1 / (k != wrong)
+                yield functions(k, wrong)
         finally:
             closed.append(True)
 
-    reader = in_order(tasks(), 2)
+    def functions(k, wrong):
+        if k == wrong:
+            yield lambda: 1
+            raise EOFError("cut short")
+        for _ in range(2):
+            yield lambda: 1 / (k != 7)
+
+    reader = in_order(streams(), 2)
     next(reader)
     reader.close()
     assert closed == [True]
-    for given, error, match in (({"broken": 5}, OSError, "the disk is gone"), ({"wrong": 5}, ZeroDivisionError, "division")):
-        found = in_order(tasks(**given), 2)
-        assert [next(found) for _ in range(5)] == [1] * 5
+    for given, count, error, match in (({"broken": 5}, 10, OSError, "the disk is gone"), ({"wrong": 5}, 11, EOFError, "cut"),
+                                       ({}, 14, ZeroDivisionError, "division")):
+        found = in_order(streams(**given), 2)
+        assert [next(found) for _ in range(count)] == [1] * count
         with pytest.raises(error, match=match):
             next(found)
-    assert closed == [True] * 3
+    assert closed == [True] * 4
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fusedloss-score")]
 
 
@@ -698,7 +733,8 @@ def test_progress_goes_to_stderr(capsys):
     code, out, err = run(capsys, *DELAYS, "--progress", "--json")
     assert code == 0
     assert plain[2] == ""
-    assert err.startswith("\r[##############################] 100%  84,292 of 84,292 rows")
+    assert err.startswith("\r[#######################.......]  78%  65,536 of 84,292 rows")
+    assert "\r[##############################] 100%  84,292 of 84,292 rows" in err
     assert err.endswith("\r\x1b[K")
     assert json.loads(out)["results"] == json.loads(plain[1])["results"]
 

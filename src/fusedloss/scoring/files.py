@@ -84,11 +84,10 @@ def score_files(paths, target, preds, losses=(), *, weight=None, by=None, metric
             raise DataError(data.located(str(error))) from None
 
     skipped = Counter()
-    for results in whole_chunks(in_order(data.tasks(computed, batch_rows), threads), data, computed):
-        for chunks, rows, out in results:
-            scorer.add(chunks)
-            scorer.rows += rows
-            skipped += out
+    for chunks, rows, out in whole_chunks(in_order(data.streams(computed, batch_rows), threads), data, computed):
+        scorer.add(chunks)
+        scorer.rows += rows
+        skipped += out
         if progress:
             progress(scorer.rows, data.total)
     scores = scorer.result()
@@ -151,40 +150,24 @@ class _Data:
     def name(self):
         return self.files[0].name if len(self.files) == 1 else f"{self.files[0].name} and {len(self.files) - 1} more"
 
-    def tasks(self, computed, size):
-        """Functions that return a list of what follows each other in the stream, `computed` of parts of `size` rows and
-        `Loose` rows; any thread may call them.
-
-        Row groups are decoded by who scores them, while they are in its cache. Anything else is decoded here, where the
-        thread that asks for the next function waits; and the last stretch of row groups, whose columns are decoded at the
-        same time, for the other threads have nothing else to do then.
-        """
+    def streams(self, computed, size):
+        """Iterators of functions that return `computed` of a part of `size` rows, or `Loose` rows: one for each stretch of
+        row groups, which `threads` decode at the same time; one for data of other formats."""
         if not self._is_parquet():
-            yield from self._decoded_here(computed, size, 0, self._batches(size))
+            yield self._parts(computed, size, 0, self._batches(size))
             return
         rows = 0
-        for stretch, after in itertools.pairwise(itertools.chain(self._stretches(), [None])):
-            if after is None:
-                yield from self._decoded_here(computed, size, rows, self._row_groups(stretch, size, self.threads))
-            else:
-                yield functools.partial(self._stretch, stretch, rows, computed, size)
+        for stretch in self._stretches():
+            yield self._parts(computed, size, rows, self._row_groups(stretch, size))
             rows += sum(group.rows for group in stretch)
 
-    def _decoded_here(self, computed, size, start, batches):
+    def _parts(self, computed, size, start, batches):
         for table in cut(batches, size, CHUNK, start):
-            yield functools.partial(self._results, computed, start, [table])
+            yield functools.partial(self._result, computed, start, table)
             start += table.num_rows
 
-    def _stretch(self, stretch, start, computed, size):
-        return self._results(computed, start, cut(self._row_groups(stretch, size, 1), size, CHUNK, start))
-
-    def _results(self, computed, start, tables):
-        found = []
-        for table in tables:
-            loose = start % CHUNK or table.num_rows % CHUNK
-            found.append(Loose(start, table) if loose else computed(self.part(start, table)))
-            start += table.num_rows
-        return found
+    def _result(self, computed, start, table):
+        return Loose(start, table) if start % CHUNK or table.num_rows % CHUNK else computed(self.part(start, table))
 
     def _is_parquet(self):
         """Whether all of it is Parquet, in files that several threads can open."""
@@ -214,12 +197,12 @@ class _Data:
         if stretch:
             yield stretch
 
-    def _row_groups(self, stretch, size, threads):
+    def _row_groups(self, stretch, size):
         """The columns of these row groups."""
         for file, groups in itertools.groupby(stretch, key=lambda group: group.file):
             groups = list(groups)
             with opened(file, self.format, {}, groups[0].metadata) as reader:
-                yield from self._columns(file, reader, size, threads, row_groups=[group.number for group in groups])
+                yield from self._columns(file, reader, size, 1, row_groups=[group.number for group in groups])
 
     def _batches(self, size):
         """The columns of all files."""
@@ -307,7 +290,7 @@ def cut(batches, size, unit, start=0):
 
 
 def whole_chunks(results, data, computed):
-    """Lists of results with their `Loose` rows put together, and `computed`."""
+    """The results, with `Loose` rows put together and `computed`."""
     pyarrow = arrow()
     start, held = 0, []
 
@@ -316,64 +299,122 @@ def whole_chunks(results, data, computed):
         held.clear()
         return computed(part)
 
-    for found in results:
-        whole = []
-        for result in found:
-            if not isinstance(result, Loose):
-                whole.append(result)
-                continue
-            if not held:
-                start = result.start
-            held.append(result.table)
-            if (result.start + result.table.num_rows) % CHUNK == 0:
-                whole.append(put_together())
-        if whole:
-            yield whole
+    for result in results:
+        if not isinstance(result, Loose):
+            yield result
+            continue
+        if not held:
+            start = result.start
+        held.append(result.table)
+        if (result.start + result.table.num_rows) % CHUNK == 0:
+            yield put_together()
     if held:
-        yield [put_together()]
+        yield put_together()
 
 
-def in_order(tasks, threads):
-    """What the functions that `tasks` yields return (never None), in their order; so many threads of ours call them.
+class _Stream:
+    """An iterator of functions, how many were taken from it, and whether a thread is taking the next one."""
 
-    Each thread takes the next one when it has done the last, so what a function holds is held at most `threads` times. An
-    error of `tasks` or of a function is raised in its place.
+    def __init__(self, number, functions):
+        self.number, self.functions, self.taken, self.busy = number, functions, 0, False
+
+
+def in_order(streams, threads):
+    """What the functions in the iterators that `streams` yields return, in their order; so many threads of ours call them.
+
+    Making a function takes time, too: it decodes. So each thread has a stream of its own to take the next function from when
+    it has done the last, and helps with another's when there are no more. What a function holds is held at most `threads`
+    times. An error of an iterator or a function is raised in its place.
     """
-    taking, done, outcomes, stop = threading.Lock(), threading.Condition(), {}, threading.Event()
-    numbers = itertools.count()
+    change, begun, outcomes, ends = threading.Condition(), [], {}, {}
+    count, more, stopping = 0, True, False
+
+    def chosen(mine):
+        """The stream to take from next, None when there are no more."""
+        nonlocal count, more
+        while not stopping:
+            if more and mine not in begun and len(begun) < threads:
+                functions, error = _outcome(lambda: next(streams, None))
+                if functions is None and error is None:
+                    more = False
+                    change.notify_all()
+                else:
+                    mine = _Stream(count, functions if error is None else _raising(error))
+                    count += 1
+                    begun.append(mine)
+            free = [stream for stream in begun if not stream.busy]
+            if free:
+                return mine if mine in free else free[0]
+            if not (begun or more):
+                return None
+            change.wait()
+        return None
 
     def work():
-        while not stop.is_set():
-            with taking:
-                number, (task, error) = next(numbers), _outcome(lambda: next(tasks, None))
+        stream = None
+        while True:
+            with change:
+                stream = chosen(stream)
+                if stream is None:
+                    return
+                stream.busy = True
+            function, error = _outcome(lambda stream=stream: next(stream.functions, None))
+            with change:
+                place = stream.number, stream.taken
+                stream.busy = False
+                if error is None and function is not None:
+                    stream.taken += 1
+                else:
+                    begun.remove(stream)
+                    ends[stream.number] = stream.taken + (error is not None)
+                change.notify_all()
             result = None
-            if task is not None:
-                result, error = _outcome(task)
-            task = None  # and with it the part, while others decode
-            if result is None:
-                stop.set()
-            with done:
-                outcomes[number] = result, error
-                done.notify()
+            if error is None and function is not None:
+                result, error = _outcome(function)
+            function = None  # and with it the part, while others decode
+            with change:
+                if error is not None or result is not None:
+                    outcomes[place] = result, error
+                change.notify_all()
 
     workers = [threading.Thread(target=work, name=f"fusedloss-score-{k}", daemon=True) for k in range(threads)]
     for worker in workers:
         worker.start()
+    number = index = 0
+
+    def known():
+        """Whether it is known what comes next: a result, the end of the stream, the end of all."""
+        return (number, index) in outcomes or ends.get(number) == index or not (more or number < count)
+
     try:
-        for number in itertools.count():
-            with done:
-                done.wait_for(functools.partial(outcomes.__contains__, number))
-            result, error = outcomes.pop(number)
+        while True:
+            with change:
+                change.wait_for(known)
+                if ends.get(number) == index:
+                    number, index = number + 1, 0
+                    continue
+                if (number, index) not in outcomes:
+                    return
+                result, error = outcomes.pop((number, index))
             if error is not None:
                 raise error
-            if result is None:
-                return
+            index += 1
             yield result
     finally:
-        stop.set()
+        with change:
+            stopping = True
+            change.notify_all()
         for worker in workers:
             worker.join()
-        tasks.close()
+        for stream in begun:
+            stream.functions.close()
+        streams.close()
+
+
+def _raising(error):
+    """An iterator that raises."""
+    raise error
+    yield
 
 
 def _outcome(function):
