@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fusedloss as fl
+from fusedloss.evaluate import BLOCK
 from fusedloss.registry import parse
 from fusedloss.scoring.score import CHUNK, NO_LABEL, Coded, Scorer
 from fusedloss.scoring.table import Difference
@@ -76,6 +77,28 @@ def test_means_errors_and_paired_differences_are_those_of_numpy(data, scores, gr
         expected = moments(values["b"] - values["a"], w[kept])
         assert (pair.value, pair.standard_error) == pytest.approx(expected, rel=1e-10)
         assert pair.z == pair.value / pair.standard_error
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("names", [[], ["sample_weight"], ["mask"], ["sample_weight", "mask"]], ids=",".join)
+def test_one_prediction_without_groups_has_the_same_errors(names, dtype):
+    """The loss's own kernel makes the second moments then, without values; here beside those made from values."""
+    rng, n = np.random.default_rng(3), CHUNK + 2 * BLOCK + 77
+    y, f = rng.normal(size=(2, n)).astype(dtype)
+    f[:BLOCK] += 1e3  # a block far from the others
+    given = {"sample_weight": rng.integers(0, 3, n).astype(dtype), "mask": rng.random(n) < 0.3}
+    given["mask"][2 * BLOCK: 4 * BLOCK] = True
+    given = {name: given[name] for name in names}
+    w = given.get("sample_weight", np.ones(n)).astype(float) * ~given.get("mask", np.zeros(n, bool))
+    row = fl.score(y, f, ["half_squared_error"], **given)["half_squared_error"]
+    grouped = fl.score(y, f, ["half_squared_error"], by=np.zeros(n, int), **given)["half_squared_error"]
+    values = (dtype(0.5) * (f - y) ** 2).astype(np.float64)
+    assert (row.value, row.standard_error) == pytest.approx(moments(values, w), rel=1e-12)
+    assert row.standard_error == pytest.approx(grouped.standard_error, rel=1e-13)
+    assert row._replace(standard_error=0) == grouped._replace(standard_error=0)
+    one = fl.score(y, {"a": f, "b": f}, ["half_squared_error"], **given)
+    assert one["half_squared_error", "a"].standard_error == pytest.approx(row.standard_error, rel=1e-13)
+    assert one.differences[0].standard_error == 0
 
 
 def test_a_mean_far_from_zero_and_drifting_costs_no_digits():

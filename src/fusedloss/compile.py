@@ -33,6 +33,7 @@ from . import cache, trace
 from . import vecmath as stubs
 from .curvatures import FORMULAS
 from .kernels import cpu, leaves, linear, rows
+from .kernels import moments as sums
 from .loss import Loss
 
 # Pinned for every function that is inlined into a kernel. forceinline: above LLVM's threshold the loop would be scalar
@@ -309,10 +310,11 @@ def _inlined(loss, name):
 # ---- kernels -----------------------------------------------------------------------------------------------------
 
 
-class Request(namedtuple("Request", "F y w mask sums v g h")):
+class Request(namedtuple("Request", "F y w mask sums v g h moments", defaults=[False])):
     """What a kernel is to be compiled for: `F` the dtype of predictions and outputs, `y` and `w` the dtypes of targets and
     weights (w None: no weights), `mask` whether there is one, and the names of the formulas behind each output (None: not
-    asked for): `sums` and `v` reduced and elementwise value, `g` gradient, `h` Hessian."""
+    asked for): `sums` and `v` reduced and elementwise value, `g` gradient, `h` Hessian; `moments`: whether `partials` has
+    room for the moments of the values."""
 
     def signature(self):
         F = self.F
@@ -352,12 +354,12 @@ def _compiled(cls, flags, domains, request, driver):
                                *[_outside(register, domain, F) for domain in domains])
         return cpu.parallel(register(leaf)) if DRIVERS[driver]["parallel"] else leaf
 
-    parts = (attributes(cls), flags, *map(repr, domains), *[f.digest if f else "-" for f in formulas])
+    parts = (attributes(cls), flags, *map(repr, domains), *[f.digest if f else "-" for f in formulas], request.moments)
     return _dispatcher(cls.__name__, make, request.signature(), driver, parts)
 
 
 class Moments(namedtuple("Moments", "F a b w mask groups")):
-    """What the kernel of `kernels.cpu.moments` is to be compiled for: dtypes, None where there is no such array."""
+    """What the kernel of `kernels.moments.moments` is to be compiled for: dtypes, None where there is no such array."""
 
     def signature(self):
         return (_array(self.a), _array(self.b), _array(self.w), _array(np.bool_ if self.mask else None),
@@ -369,7 +371,7 @@ class Moments(namedtuple("Moments", "F a b w mask groups")):
 def moments(request):
     """The loop behind standard errors."""
     with _lock:
-        return _dispatcher("moments", lambda register: cpu.moments(register, request.F, request), request.signature(),
+        return _dispatcher("moments", lambda register: sums.moments(register, request.F, request), request.signature(),
                            "nogil", (request.F.__name__,))
 
 

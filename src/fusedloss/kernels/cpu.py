@@ -14,16 +14,22 @@
 import numpy as np
 from numba import prange, uint64
 
+from .lanes import STRIP, fold, nothing, section
+from .moments import of_blocks
+
 BLOCK = 4096
-STRIP = 128
 
 
 def elementwise(register, F, where, wanted, parameters, value, gradient, hessian, y_outside, f_outside):
-    """The leaf of losses of one prediction and one target at a time; `wanted` says which arrays there are."""
+    """The leaf of losses of one prediction and one target at a time; `wanted` says which arrays there are.
+
+    Of block b it writes partials[b, 0], the sum of its values, and partials[b, 1], whether numbers lie outside the domains;
+    with `wanted.moments` also partials[b, 2:], see `moments.of_blocks`.
+    """
     zero, one, nan = F(0.0), F(1.0), F(np.nan)
     strip_length = uint64(STRIP)
     cut_w, cut_mask, cut_v, cut_g, cut_h = (
-        register(_section if present else _nothing)
+        register(section if present else nothing)
         for present in (wanted.w, wanted.mask, wanted.v, wanted.g, wanted.h))
 
     if wanted.w and wanted.mask:
@@ -40,10 +46,20 @@ def elementwise(register, F, where, wanted, parameters, value, gradient, hessian
     else:
         weighted = register(lambda x, wj: x)
 
+    folded = register(fold)
+    if wanted.moments:
+        length = BLOCK
+        place = register(lambda start: start % uint64(BLOCK))
+        spread = register(of_blocks(register, F, wanted.w, wanted.mask))
+    else:
+        length = STRIP
+        place = register(lambda start: uint64(0))
+        spread = register(lambda values, n, w, mask, total, partials, b, first: None)
+
     def leaf(theta, y, f, w, mask, scale, partials, sums, v, g, h, first, last, step):
         loss = parameters(theta)
         lanes = np.empty(STRIP, np.float64)
-        values = np.empty(STRIP, F)
+        values = np.empty(length, F)
         for b in range(first, last):
             start = uint64(b * BLOCK)
             stop = uint64(min(f.size, (b + 1) * BLOCK))
@@ -53,6 +69,7 @@ def elementwise(register, F, where, wanted, parameters, value, gradient, hessian
                 end = min(start + strip_length, stop)
                 ys, fs, ws, masks = y[start:end], f[start:end], cut_w(w, start, end), cut_mask(mask, start, end)
                 vs, gs, hs = cut_v(v, start, end), cut_g(g, start, end), cut_h(h, start, end)
+                k = place(start)
                 for j in range(end - start):
                     yj = F(ys[j])
                     fj = fs[j]
@@ -61,7 +78,7 @@ def elementwise(register, F, where, wanted, parameters, value, gradient, hessian
                     bad_y = bad_y | (y_outside(yj) & (wj != zero))
                     bad_f = bad_f | (f_outside(fj) & (wj != zero))
                     if sums is not None:
-                        values[j] = weighted(where(unknown, nan, value(loss, yj, fj)), wj)
+                        values[k + j] = weighted(where(unknown, nan, value(loss, yj, fj)), wj)
                     if v is not None:
                         vs[j] = weighted(where(unknown, nan, value(loss, yj, fj)), wj)
                     if g is not None:
@@ -70,15 +87,13 @@ def elementwise(register, F, where, wanted, parameters, value, gradient, hessian
                         hs[j] = scale * weighted(where(unknown, nan, hessian(loss, yj, fj)), wj)
                 if sums is not None:
                     for j in range(end - start):
-                        lanes[j] += values[j]
+                        lanes[j] += values[k + j]
                 start = end
-            half = STRIP // 2
-            while half > 0:
-                for j in range(half):
-                    lanes[j] += lanes[j + half]
-                half //= 2
-            partials[b, 0] = lanes[0]
+            total = folded(lanes, STRIP)
+            partials[b, 0] = total
             partials[b, 1] = (1.0 if bad_y else 0.0) + (2.0 if bad_f else 0.0)
+            begin = uint64(b * BLOCK)
+            spread(values, stop - begin, cut_w(w, begin, stop), cut_mask(mask, begin, stop), total, partials, b, first)
 
     return leaf
 
@@ -90,72 +105,5 @@ def parallel(leaf):
         for k in prange((last - first + step - 1) // step):
             start = first + k * step
             leaf(theta, y, f, w, mask, scale, partials, sums, v, g, h, start, min(last, start + step), 1)
-
-    return kernel
-
-
-def _section(a, start, stop):
-    return a[start:stop]
-
-
-def _nothing(a, start, stop):
-    return None
-
-
-def moments(register, F, wanted):
-    """Sums for standard errors: of d = w l - w c and its square, where c is a number near the mean of l.
-
-    a holds the products w l; where there is a b, l is the difference of two losses, in float64. Near the mean the squares
-    do not cancel when the sums are put together later. totals[0] += sum(w d), totals[1] += sum(d^2), in lanes as in
-    `elementwise`; by_group[k] += (sum(d), sum(w d), sum(d^2)) over the samples of group k.
-    """
-    zero, one = np.float64(0.0), np.float64(1.0)
-    if wanted.b:
-        difference = register(lambda a, b, j: np.float64(a[j]) - np.float64(b[j]))
-    else:
-        difference = register(lambda a, b, j: np.float64(a[j]))
-    if wanted.w and wanted.mask:
-        weight = register(lambda w, mask, j: zero if mask[j] else np.float64(F(w[j])))
-    elif wanted.mask:
-        weight = register(lambda w, mask, j: zero if mask[j] else one)
-    elif wanted.w:
-        weight = register(lambda w, mask, j: np.float64(F(w[j])))
-    else:
-        weight = register(lambda w, mask, j: one)
-    cut_b, cut_w, cut_mask = (register(_section if present else _nothing)
-                              for present in (wanted.b, wanted.w, wanted.mask))
-
-    @register
-    def strip(a, b, w, mask, center, first, second):
-        for j in range(a.size):
-            wj = weight(w, mask, j)
-            d = difference(a, b, j) - wj * center
-            first[j] += wj * d
-            second[j] += d * d
-
-    def kernel(a, b, w, mask, groups, center, totals, by_group):
-        first, second = np.zeros(STRIP), np.zeros(STRIP)
-        start, n = uint64(0), uint64(a.size)
-        while start < n:
-            end = min(start + uint64(STRIP), n)
-            strip(a[start:end], cut_b(b, start, end), cut_w(w, start, end), cut_mask(mask, start, end), center,
-                  first, second)
-            start = end
-        half = STRIP // 2
-        while half > 0:
-            for j in range(half):
-                first[j] += first[j + half]
-                second[j] += second[j + half]
-            half //= 2
-        totals[0] += first[0]
-        totals[1] += second[0]
-        if groups is not None:
-            for j in range(a.size):
-                wj = weight(w, mask, j)
-                d = difference(a, b, j) - wj * center
-                k = groups[j]
-                by_group[k, 0] += d
-                by_group[k, 1] += wj * d
-                by_group[k, 2] += d * d
 
     return kernel

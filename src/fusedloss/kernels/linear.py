@@ -12,7 +12,7 @@
 import numpy as np
 from numba import uint64
 
-from .cpu import STRIP
+from .lanes import STRIP
 from .vectors import ROWS, kit, lanes_of
 
 TILE = 3

@@ -12,7 +12,7 @@ from ..arrays import numpy as arrays
 from ..evaluate import BLOCK, PLAIN, domain_error, weight_sums
 from ..evaluate_rows import values_of_rows
 from ..exact import ExactSum
-from ..kernels.cpu import STRIP
+from ..kernels.lanes import STRIP
 from ..loss import Loss
 from ..registry import parse
 from . import loops

@@ -12,7 +12,8 @@ import numpy as np
 from numba import types
 
 from .. import compile
-from ..kernels.cpu import STRIP
+from ..kernels.lanes import STRIP, fold, nothing, section
+from ..kernels.moments import joined
 
 STATE = ("n", "weight", "weight2", "center", "first", "second", "low", "high", "nan", "infinite", "special")
 """What `summary` keeps: samples counted, sum(w), sum(w^2); a number near the mean, sum(w d) and sum(d^2) with
@@ -38,30 +39,12 @@ def _compiled(name, make, signature, *parts, driver="nogil"):
 _numbers = functools.partial(compile._array, np.float64, readonly=False)
 
 
-def _section(a, start, stop):
-    return a[start:stop]
-
-
-def _nothing(a, start, stop):
-    return None
-
-
-def _fold(lanes):
-    """The sum of the lanes, in the order of kernels of losses; their number is a power of two."""
-    half = lanes.size // 2
-    while half > 0:
-        for j in range(half):
-            lanes[j] += lanes[j + half]
-        half //= 2
-    return lanes[0]
-
-
 @functools.cache
 def block_sums(F):
     """The kernel that sums values of dtype F, block by block, as kernels of losses do."""
 
     def make(register):
-        fold = register(_fold)
+        folded = register(fold)
 
         def kernel(values, block, strip, sums):
             lanes = np.empty(strip)
@@ -72,7 +55,7 @@ def block_sums(F):
                     part = values[k: min(last, k + strip)]
                     for j in range(part.size):
                         lanes[j] += part[j]
-                sums[first // block] = fold(lanes)
+                sums[first // block] = folded(lanes, strip)
 
         return kernel
 
@@ -103,8 +86,8 @@ def _summary(register, F, weighted, masked):
     one = F(1.0)
     weight = register((lambda w, j: w[j]) if weighted else (lambda w, j: one))
     counted = register((lambda mask, j: not mask[j]) if masked else (lambda mask, j: True))
-    cut_w, cut_mask = (register(_section if there else _nothing) for there in (weighted, masked))
-    fold = register(_fold)
+    cut_w, cut_mask = (register(section if there else nothing) for there in (weighted, masked))
+    folded, join = register(fold), register(joined)
 
     @register
     def add(expansion, x):
@@ -148,7 +131,7 @@ def _summary(register, F, weighted, masked):
                     of_weights[j] += np.float64(wj) if here else 0.0
                     lowest[j] = l if here and l < lowest[j] else lowest[j]
                     highest[j] = l if here and l > highest[j] else highest[j]
-            total, weights = fold(lanes[0]), fold(lanes[1])
+            total, weights = folded(lanes[0], strip), folded(lanes[1], strip)
             low, high = np.inf, -np.inf
             for j in range(strip):
                 low, high = min(low, bounds[0, j]), max(high, bounds[1, j])
@@ -164,7 +147,7 @@ def _summary(register, F, weighted, masked):
                     sums[j] += wj * d
                     of_weights[j] += d * d
                     of_squares[j] += wj * wj
-            about, second, squares = fold(lanes[0]), fold(lanes[1]), fold(lanes[2])
+            about, second, squares = folded(lanes[0], strip), folded(lanes[1], strip), folded(lanes[2], strip)
             if not finite or high == np.inf or low == -np.inf:
                 for k in range(first, last):
                     if counted(mask, k):
@@ -179,19 +162,10 @@ def _summary(register, F, weighted, masked):
                 state[SPECIAL] += add(expansion, total)
             else:
                 state[SPECIAL] += total
-            if weights != 0.0:
-                both = state[WEIGHT] + weights
-                mean = state[CENTER] + (center - state[CENTER]) * (weights / both)
-                shift = state[CENTER] - mean
-                state[SECOND] += 2.0 * shift * state[FIRST] + shift * shift * state[WEIGHT2]
-                state[FIRST] += shift * state[WEIGHT2]
-                shift = center - mean
-                state[SECOND] += second + 2.0 * shift * about + shift * shift * squares
-                state[FIRST] += about + shift * squares
-                state[CENTER] = mean
             state[N] += n
-            state[WEIGHT] += weights
-            state[WEIGHT2] += squares
+            state[CENTER], state[FIRST], state[SECOND], state[WEIGHT], state[WEIGHT2] = join(
+                (state[CENTER], state[FIRST], state[SECOND], state[WEIGHT], state[WEIGHT2]),
+                (center, about, second, weights, squares))
             state[LOW], state[HIGH] = min(state[LOW], low), max(state[HIGH], high)
             state[NANS] += nans
             state[INFINITE] += infinite
@@ -377,28 +351,36 @@ def confusion(Y, F):
 
 
 @functools.cache
-def score_bins(Y, F):
+def score_bins(Y, F, from_logits):
     """The kernel that counts negatives and positives in bins of their scores, in turns; see `metrics.Ranking`. False as in
     `confusion`."""
 
+    def squeezed(x):
+        return 0.5 + 0.5 * x / (1.0 + abs(x)) if abs(x) < np.inf else (1.0 if x > 0.0 else 0.0)
+
     def make(register):
-        def kernel(y, f, from_logits, counts):
-            bins, good = counts.size // 2, 0
-            for j in range(y.size):
-                x = np.float64(f[j])
-                if from_logits:
-                    x = 0.5 + 0.5 * x / (1.0 + abs(x)) if abs(x) < np.inf else (1.0 if x > 0.0 else 0.0)
-                inside, positive = (x >= 0.0) & (x <= 1.0) & (f[j] == f[j]), y[j] == 1
-                good += (positive | (y[j] == 0)) & inside
-                place = min(int(x * bins), bins - 1) if inside else 0
-                counts[2 * place + positive] += 1.0
+        of_probability = register(squeezed if from_logits else (lambda x: x))
+
+        def kernel(y, f, counts):
+            bins, good = np.int64(counts.size // 2), 0
+            places, whole = np.empty(STRIP, np.int64), np.zeros(counts.size, np.int64)
+            for start in range(0, y.size, STRIP):
+                ys, fs = y[start: start + STRIP], f[start: start + STRIP]
+                for j in range(ys.size):
+                    known = fs[j] == fs[j]
+                    x = of_probability(np.float64(fs[j]))
+                    inside, positive = known & (x >= 0.0) & (x <= 1.0), ys[j] == 1
+                    good += (positive | (ys[j] == 0)) & inside
+                    places[j] = 2 * min(np.int64((x if inside else 0.0) * bins), bins - 1) + positive
+                for j in range(ys.size):
+                    whole[places[j]] += 1
+            counts[:] = whole
             return good == y.size
 
         return kernel
 
-    F = np.dtype(F).type
-    signature = (compile._array(Y), compile._array(F), types.boolean, _numbers())
-    return _compiled("score_bins", make, signature, np.dtype(Y).str, F.__name__)
+    signature = (compile._array(Y), compile._array(F), _numbers())
+    return _compiled("score_bins", make, signature, np.dtype(Y).str, np.dtype(F).name, from_logits)
 
 
 @functools.cache
@@ -406,7 +388,7 @@ def spread(Y):
     """The kernel that finds the number, the mean and sum((y - mean)^2) of numbers of dtype Y."""
 
     def make(register):
-        fold = register(_fold)
+        folded = register(fold)
 
         def kernel(y, found):
             lanes = np.zeros(STRIP)
@@ -414,14 +396,14 @@ def spread(Y):
                 part = y[k: min(y.size, k + STRIP)]
                 for j in range(part.size):
                     lanes[j] += part[j]
-            mean = fold(lanes) / y.size
+            mean = folded(lanes, STRIP) / y.size
             lanes[:] = 0.0
             for k in range(0, y.size, STRIP):
                 part = y[k: min(y.size, k + STRIP)]
                 for j in range(part.size):
                     d = part[j] - mean
                     lanes[j] += d * d
-            found[0], found[1], found[2] = y.size, mean, fold(lanes)
+            found[0], found[1], found[2] = y.size, mean, folded(lanes, STRIP)
 
         return kernel
 

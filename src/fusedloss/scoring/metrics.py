@@ -181,8 +181,8 @@ class Ranking(Statistic):
     def of(self, samples):
         if samples.alone:
             counts = np.zeros((1, 2 * self.bins))
-            kernel = loops.score_bins(samples.y.dtype, samples.f.dtype)
-            if kernel(samples.y, samples.f, self.from_logits, counts[0]):
+            kernel = loops.score_bins(samples.y.dtype, samples.f.dtype, self.from_logits)
+            if kernel(samples.y, samples.f, counts[0]):
                 return counts
         with np.errstate(invalid="ignore"):
             f = samples.f if self.from_logits else samples.checked

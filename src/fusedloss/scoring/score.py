@@ -1,10 +1,10 @@
 """Many losses of many predictions, over everything and over slices, in one pass.
 
-(a) The data goes by in chunks of CHUNK samples that stay in the cache: for every loss and prediction the chunk's values
-    and block sums come from the loss's own kernel, then their moments from `kernels.cpu.moments`. In smaller pieces the
-    interpreter would take as long as the kernels.
+(a) The data goes by in chunks of CHUNK samples that stay in the cache: for every loss and prediction the chunk's block sums
+    and moments come from the loss's own kernel; for groups and pairs of predictions its values too, whose moments then come
+    from `kernels.moments`. In smaller pieces the interpreter would take as long as the kernels.
 (b) The mean is the sum of the block sums, as in `loss(y, f)`: the same bits.
-(c) Second moments are taken about a number near the mean (the chunk's own), and moved to the mean of
+(c) Second moments are taken about a number near the mean (the block's or the chunk's own), and moved to the mean of
     all chunks so far when a chunk is added to them: sum(l^2) - n mean^2 cancels.
 (d) Chunks are independent and added in their order, so the result does not depend on the number of threads.
 """
@@ -28,7 +28,8 @@ from ..arrays import numpy as arrays
 from ..evaluate import BLOCK, PLAIN, domain_error, weight_sums
 from ..evaluate_rows import _parameter_length, values_of_rows
 from ..exact import ExactSum
-from ..kernels.cpu import STRIP
+from ..kernels.lanes import STRIP
+from ..kernels.moments import MOMENTS
 from ..kernels.rows import LANES, block_of
 from ..loss import Loss
 from ..registry import parse
@@ -334,8 +335,9 @@ class _Kernels:
                 if loss.rowwise:
                     self.values[i, a] = _Rows(F), None
                     continue
+                alone = not grouped and not (scorer.pairs and i < scorer.shown)
                 request = compile.Request(F=F, y=y_dtype if y_dtype in PLAIN else np.dtype(F), w=w_dtype, mask=masked,
-                                          sums="value", v="value", g=None, h=None)
+                                          sums="value", v=None if alone else "value", g=None, h=None, moments=alone)
                 self.values[i, a] = request, compile.kernel(loss, request, "nogil")
                 self.thetas[i, a] = np.array(compile.split_parameters(loss)[0], F)
         kinds = {F: compile.moments(compile.Moments(F, F, None, w_dtype, masked, grouped))
@@ -380,8 +382,9 @@ class _Part:
         self._weigh(state, *counting, start, stop)
         for i in range(n_losses):
             for a in range(n_preds):
-                self._values(i, a, start, stop, *counting[:2], values[a], state.sums[i, a])
-                self._moments(state, i * n_preds + a, i, a, None, values, *counting)
+                column = i * n_preds + a
+                if self._values(state, column, i, a, start, stop, *counting[:2], values[a]):
+                    self._moments(state, column, i, a, None, values, *counting)
             for k, (a, b) in enumerate(scorer.pairs if i < scorer.shown else ()):
                 self._moments(state, singles + i * len(scorer.pairs) + k, i, b, a, values, *counting)
         self._statistics(state, *counting, start, stop)
@@ -409,21 +412,25 @@ class _Part:
                                          self.groups, where)
             state.statistics[key, whose] = scorer.statistics[key, whose].chunk(samples[whose])
 
-    def _values(self, i, a, start, stop, w, mask, values, sums):
-        """Fill `values` with w*l of samples start..stop, and `sums` with its block sums."""
+    def _values(self, state, column, i, a, start, stop, w, mask, values):
+        """The block sums of w l of samples start..stop, and their moments, or else (True) `values` filled with w l."""
         request, kernel = self.kernels.values[i, a]
+        sums = state.sums[i, a]
         if kernel is None:
             self._values_of_rows(i, a, start, stop, w, mask, values, sums)
-            return
+            return True
         n_blocks = -(-(stop - start) // BLOCK)
-        partials = np.empty((n_blocks, 2))
+        partials = np.empty((n_blocks, 2 + MOMENTS))
         y, f = section(self.y, start, stop, request.y), section(self.f[a], start, stop, request.F)
-        kernel(self.kernels.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values, None, None,
-               0, n_blocks, 1)
-        if partials[:, 1].any():
+        kernel(self.kernels.thetas[i, a], y, f, w, mask, request.F(1.0), partials, partials, values if request.v else None,
+               None, None, 0, n_blocks, 1)
+        if np.count_nonzero(partials[:, 1]):  # in a third of the time of any()
             names = self.scorer.target, self.scorer.pred_names[a]
             raise domain_error(self.scorer.losses[i], request.F, y, f, w, mask, names, self.offset + start)
         sums[:n_blocks] = partials[:, 0]
+        if request.moments:
+            state.centers[column], *state.moments[column, 0, 1:] = partials[-1, 2:5]
+        return not request.moments
 
     def _values_of_rows(self, i, a, start, stop, w, mask, values, sums):
         """The same for a loss of rows."""
