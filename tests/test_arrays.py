@@ -306,6 +306,29 @@ def test_nulls_of_data_frames():
 # ---- dtypes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_scores_and_accumulators_read_them_too(make):
+    rng = np.random.default_rng(2)
+    p, q, w = rng.random((3, N)).astype(np.float32)
+    y, null, by = (rng.random(N) < p).astype(float), rng.random(N) < 0.1, rng.integers(0, 3, N)
+    metrics = ["auc", "accuracy", "ece", "r2"]
+    wanted = fl.score(y, {"p": p, "q": q}, ["brier"], w, by, mask=null, metrics=metrics)
+    found = fl.score(pa.array(y, mask=null), {"p": make(p), "q": q}, ["brier"], make(w), by, metrics=metrics, nulls="ignore")
+    for what in ("rows", "differences", "metrics"):
+        assert list(map(repr, getattr(found, what))) == list(map(repr, getattr(wanted, what)))
+    acc, plain = (fl.BinaryBrier(from_logits=False).accumulator(worst=2) for _ in range(2))
+    acc.update(pa.array(y, mask=null), make(p), make(w), nulls="ignore")
+    plain.update(y, p, w, null)
+    assert acc.to_dict() == plain.to_dict()
+    y = pa.array(y, mask=null)
+    for call in (lambda: fl.score(y, make(p), ["brier"]), lambda: acc.update(y, p)):
+        with pytest.raises(ValueError, match=rf"y_true\[{null.argmax()}\] is null: pass nulls='ignore'"):
+            call()
+    assert acc.to_dict() == plain.to_dict()  # nothing of it was added
+    with pytest.raises(ValueError, match="nulls must be one of 'raise', 'ignore', found 'drop'"):
+        fl.score(y, p, ["brier"], nulls="drop")
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "float16", "bool"])
 def test_targets_of_every_dtype(dtype):
     rng = np.random.default_rng(2)
@@ -397,6 +420,12 @@ def test_samples_are_paired_by_position_or_not_at_all():
     with pytest.raises(ValueError, match=r"y_true and y_pred have different indexes.*y_pred.loc\[y_true.index\]"):
         fl.SquaredError()(y, f)
     assert fl.SquaredError()(y, f.to_numpy()) == 0.0
+    with pytest.raises(ValueError, match=r"y_true and y_pred\['a'\] have different indexes"):
+        fl.score(y, {"a": f}, ["squared_error"])
+    with pytest.raises(ValueError, match="y_true and by have different indexes"):
+        fl.score(y, f.to_numpy(), ["squared_error"], by=f)
+    with pytest.raises(ValueError, match="y_true and y_pred have different indexes"):
+        fl.SquaredError().accumulator().update(y, f)
     one, other = [xr.DataArray(np.zeros(3), dims="t", coords={"t": t}) for t in ([1, 2, 3], [3, 2, 1])]
     with pytest.raises(ValueError, match="y_true and y_pred have different coordinates along 't'"):
         fl.SquaredError()(one, other)

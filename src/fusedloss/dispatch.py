@@ -25,8 +25,7 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
             np.ndarray) and (mask is None or type(mask) is np.ndarray) and y_pred.dtype in arrays.COMPUTED_IN and v is None
             and nulls == "raise" and copy is True):
         return evaluate(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out, n_threads, executor)
-    if nulls not in NULLS:
-        raise ValueError(f"nulls must be one of {', '.join(map(repr, NULLS))}, found {nulls!r}")
+    check_nulls(nulls)
     if not isinstance(copy, bool):
         raise TypeError(f"copy must be True or False, found {copy!r}")
     given = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "mask": mask, "v": v}
@@ -40,34 +39,52 @@ def run(loss, what, y_true, y_pred, sample_weight, mask, reduction, hessian, out
     return call.wrapped(result)
 
 
+def check_nulls(nulls):
+    if nulls not in NULLS:
+        raise ValueError(f"nulls must be one of {', '.join(map(repr, NULLS))}, found {nulls!r}")
+
+
+def check_together(given):
+    """That arrays which know their samples by name have the same ones."""
+    for found in {kind(x) for x in given.values() if x is not None}:
+        if hasattr(found, "check_together"):
+            found.check_together(given)
+
+
+def read_each(given, nulls, copy=True):
+    """The arrays by name as what the library reads (None stays None), and where they are null: a list, empty for nowhere."""
+    values, several = {}, []
+    for name, x in given.items():
+        if x is None:
+            values[name] = None
+            continue
+        one = kind(x).read(name, x)
+        if one.copied and not copy:
+            raise ValueError(f"{name} can only be read from a copy, and copy=False: {one.copied}")
+        if one.nulls is not None:
+            if nulls == "raise" or name in ("mask", "v"):
+                raise arrays.null_error(name, one.nulls)
+            several.append(one.nulls)
+        values[name] = one.values
+    return values, several
+
+
+def masked(mask, several, shape):
+    """The samples that are masked or null."""
+    return mask if not several else AnyOf(several if mask is None else [mask, *several], shape)
+
+
 class _Foreign:
     """The arrays of one call as `evaluate` takes them."""
 
     def __init__(self, loss, what, given, nulls, copy, out):
         self.like, self.kind, self.what = given["y_pred"], kind(given["y_pred"]), what
-        values, several, checking = [], [], set()
-        for name, x in given.items():
-            if x is None:
-                values.append(None)
-                continue
-            found = kind(x)
-            if hasattr(found, "check_together"):
-                checking.add(found)
-            one = found.read(name, x)
-            if one.copied and not copy:
-                raise ValueError(f"{name} can only be read from a copy, and copy=False: {one.copied}")
-            if one.nulls is not None:
-                if nulls == "raise" or name in ("mask", "v"):
-                    raise arrays.null_error(name, one.nulls)
-                several.append(one.nulls)
-            values.append(one.values)
-        for found in checking:
-            found.check_together(given)
-        y, f, w, mask, self.v = values
-        self.nulls = AnyOf(several, f.shape[:1] if loss.rowwise else f.shape) if several else None
-        if several:
-            mask = self.nulls if mask is None else AnyOf([mask, *several], self.nulls.shape)
-        self.arguments = y, f, w, mask
+        values, several = read_each(given, nulls, copy)
+        check_together(given)
+        y, f, w, mask, self.v = values.values()
+        shape = f.shape[:1] if loss.rowwise else f.shape
+        self.nulls = masked(None, several, shape)
+        self.arguments = y, f, w, masked(mask, several, shape)
         self.given = out if isinstance(out, tuple) else (out,)
         self.own = self._outputs(loss, f) if out is None else tuple(_memory_of(name, x) for name, x in zip(
             ("out",) if len(self.given) == 1 else ("out[0]", "out[1]"), self.given, strict=False))

@@ -43,7 +43,7 @@ def view(name, x):
     if type(x) is not np.ndarray:
         found = kind(x).read(name, x)
         if found.nulls is not None:
-            raise null_error(name, found.nulls)
+            raise null_error(name, found.nulls, "drop samples with a null, or fill them, first")
         x = found.values[:] if isinstance(found.values, Apart) else found.values
     return _checked(name, x)
 
@@ -76,14 +76,13 @@ def _checked(name, array):
     return array
 
 
-def null_error(name, nulls):
+def null_error(name, nulls, remedy="pass nulls='ignore' to take samples with a null out, or fill them first"):
     """The first null of an array that must not have one."""
     for start in range(0, len(nulls), COUNTED):
         found = np.argwhere(nulls[start: start + COUNTED])
         if len(found):
             where = [int(found[0][0]) + start, *map(int, found[0][1:])]
-            return ValueError(f"{name}[{', '.join(map(str, where))}] is null: pass nulls='ignore' to take samples with a "
-                              "null out, or fill them first")
+            return ValueError(f"{name}[{', '.join(map(str, where))}] is null: {remedy}")
     raise AssertionError("an array was said to have nulls, and has none")
 
 

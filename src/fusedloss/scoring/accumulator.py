@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import compile
 from ..arrays import numpy as arrays
+from ..dispatch import check_nulls, check_together, masked, read_each
 from ..evaluate import BLOCK, PLAIN, domain_error, weight_sums
 from ..evaluate_rows import values_of_rows
 from ..exact import ExactSum
@@ -61,8 +62,9 @@ class Accumulator:
 
     # ---- adding --------------------------------------------------------------------------------------------------
 
-    def update(self, y_true, y_pred, sample_weight=None, mask=None) -> None:
-        """Add samples: y_pred (n,), or (n, C) for losses of rows; weights and mask (n,), as for the loss itself.
+    def update(self, y_true, y_pred, sample_weight=None, mask=None, *, nulls="raise") -> None:
+        """Add samples: y_pred (n,), or (n, C) for losses of rows; weights and mask (n,), as for the loss itself; arrays of
+        any kind. With nulls="ignore" a sample that is null in one of them is left out.
 
         After an error nothing of this update has been added.
         """
@@ -70,8 +72,13 @@ class Accumulator:
             plan = self._plans.get((y_true.dtype, y_pred.dtype))
             if plan is not None and y_true.shape == y_pred.shape and plan.add(self, y_true, y_pred):
                 return
+        check_nulls(nulls)
+        given = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "mask": mask}
+        check_together(given)
+        given, several = read_each(given, nulls)
         part = type(self)(self.loss, len(self._worst))
-        part._add(y_true, y_pred, sample_weight, mask)
+        part._add(given["y_true"], given["y_pred"], given["sample_weight"],
+                  masked(given["mask"], several, np.shape(given["y_pred"])[:1]))
         self._merge(part)
         self._plans |= part._plans
 

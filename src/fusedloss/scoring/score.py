@@ -25,6 +25,7 @@ import numpy as np
 
 from .. import compile, drivers
 from ..arrays import numpy as arrays
+from ..dispatch import check_nulls, check_together, masked, read_each
 from ..evaluate import BLOCK, PLAIN, domain_error, weight_sums
 from ..evaluate_rows import _parameter_length, values_of_rows
 from ..exact import ExactSum
@@ -53,13 +54,14 @@ class Coded(NamedTuple):
     labels: list
 
 
-def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, metrics=(), intervals=None,
+def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, metrics=(), intervals=None, nulls="raise",
           n_threads=None) -> Scores:
     """The mean of many losses of one or many predictions, with standard errors, in one pass.
 
     Parameters
     ----------
-    y_true : array (n,), or what the losses of rows among `losses` take.
+    y_true : array (n,), or what the losses of rows among `losses` take. All arrays may be of any kind that a loss takes,
+        pandas' and polars' columns and Arrow's chunks among them, and are read where they lie.
     y_pred : array (n,), (n, C) for losses of rows, or a dict {name: array} of predictions to compare; every pair of them
         is compared sample by sample (`Scores.differences`).
     losses : losses, or their names as `fusedloss.get` and the command line take them ("huber:delta=15").
@@ -71,6 +73,8 @@ def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, met
         sample), "auc:bins=1000" (with a bound of its error), "ece" ("ece:bins=20"), "log_loss", "brier", "r2", "mae",
         "rmse"; of intervals "coverage", "width".
     intervals : a dict {name: (lower, upper)} of arrays (n,) for the metrics of intervals.
+    nulls : "raise", or "ignore": a sample that is null in one of the arrays is taken out for all predictions. (NaN is a
+        number.)
 
     Returns
     -------
@@ -81,7 +85,7 @@ def score(y_true, y_pred, losses, sample_weight=None, by=None, *, mask=None, met
         scorer = Scorer(losses, y_pred, n_threads=n_threads, metrics=metrics, intervals=intervals)
     else:
         scorer = Scorer(losses, ["pred"], n_threads=n_threads, pred_names=["y_pred"], metrics=metrics, intervals=intervals)
-    scorer.update(y_true, y_pred, sample_weight, by, mask, intervals)
+    scorer.update(y_true, y_pred, sample_weight, by, mask, intervals, nulls)
     return scorer.result()
 
 
@@ -156,9 +160,21 @@ class Scorer:
         """How many samples were taken out so far."""
         return int(self.total.weights[0, 3])
 
-    def update(self, y_true, y_pred, sample_weight=None, by=None, mask=None, intervals=None):
+    def update(self, y_true, y_pred, sample_weight=None, by=None, mask=None, intervals=None, nulls="raise"):
         """Add samples; arguments as for `score`."""
         started = time.perf_counter()
+        check_nulls(nulls)
+        preds = [y_pred[key] for key in self.preds] if isinstance(y_pred, dict) else [y_pred]
+        ends = [(f"{name} ({end})", a) for name in self.intervals
+                for end, a in zip(("lower", "upper"), intervals[name], strict=True)]
+        given = {self.target: y_true, self.weight: sample_weight, "mask": mask, **dict(ends),
+                 **dict(zip(self.pred_names, preds, strict=False))}
+        check_together(given | {"by": by})
+        given, several = read_each(given, nulls)
+        y_true, sample_weight, mask = (given[name] for name in (self.target, self.weight, "mask"))
+        y_pred = {key: given[name] for key, name in zip(self.preds, self.pred_names, strict=False)}
+        intervals = {name: (given[f"{name} (lower)"], given[f"{name} (upper)"]) for name in self.intervals}
+        mask = masked(mask, several, np.shape(y_true)[:1])
         part = self.part(self.rows, y_true, y_pred, sample_weight, by, mask, intervals)
         threads = drivers.choose("threads", part.size, self.n_threads)[1]
         starts = range(0, part.rows, CHUNK)
@@ -179,10 +195,7 @@ class Scorer:
         rows = any(loss.rowwise for loss in self.losses)
         y = column(self.target, y_true, rows=rows)
         n = len(y)
-        if isinstance(y_pred, dict):
-            f = [column(name, y_pred[key], n, rows) for key, name in zip(self.preds, self.pred_names, strict=True)]
-        else:
-            f = [column("y_pred", y_pred, n, rows)]
+        f = [column(name, y_pred[key], n, rows) for key, name in zip(self.preds, self.pred_names, strict=True)]
         for name, array in zip(self.pred_names, f, strict=False):
             if array.ndim > 1 and any(not metric.of_interval for metric in self.metrics):
                 raise ValueError(f"{name} has shape {array.shape}; metrics take one number per sample")
