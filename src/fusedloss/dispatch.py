@@ -82,7 +82,7 @@ class _Foreign:
         values, several = read_each(given, nulls, copy)
         check_together(given)
         y, f, w, mask, self.v = values.values()
-        shape = f.shape[:1] if loss.rowwise else f.shape
+        shape = np.shape(f)[:1] if loss.rowwise else np.shape(f)
         self.nulls = masked(None, several, shape)
         self.arguments = y, f, w, masked(mask, several, shape)
         self.given = out if isinstance(out, tuple) else (out,)

@@ -165,10 +165,7 @@ class _Plan:
 
 
 def _plan(loss, what, hessian, unreduced, f_dtype, y_dtype, w, mask):
-    plans = loss.__dict__.get("_plans")
-    if plans is None:
-        plans = {}
-        object.__setattr__(loss, "_plans", plans)
+    plans = loss._kept("_plans")
     key = (what, hessian, unreduced, f_dtype, y_dtype, None if w is None else w.dtype, mask is not None)
     found = plans.get(key)
     if found is None:

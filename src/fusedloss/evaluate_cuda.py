@@ -118,10 +118,7 @@ class _Plan:
 
 
 def _plan(loss, *key):
-    plans = loss.__dict__.get("_cuda_plans")
-    if plans is None:
-        plans = {}
-        object.__setattr__(loss, "_cuda_plans", plans)
+    plans = loss._kept("_cuda_plans")
     found = plans.get(key)
     if found is None:
         found = plans[key] = _Plan(loss, *key)

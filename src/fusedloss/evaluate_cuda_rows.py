@@ -85,10 +85,7 @@ class _Call:
             F=self.F, f=f.dtype, y=y.dtype, y_row=len(y.shape) == 2, out=out,
             w=None if w is None else w.dtype, mask=self.mask is not None, ignoring=self.ignore is not None,
             class_factor=class_factor, scaled=scaled, wanted=wanted, lanes=cuda_rows.lanes_of(self.row_length))
-        programs = self.loss.__dict__.get("_cuda_programs")
-        if programs is None:
-            programs = {}
-            object.__setattr__(self.loss, "_cuda_programs", programs)
+        programs = self.loss._kept("_cuda_programs")
         if request not in programs:
             programs[request] = compile_cuda.RowProgram(self.loss, request)
         return programs[request]
@@ -135,10 +132,7 @@ class _Call:
 
     def _table(self, name):
         """An array parameter on the device, copied there once."""
-        tables = self.loss.__dict__.get("_cuda_tables")
-        if tables is None:
-            tables = {}
-            object.__setattr__(self.loss, "_cuda_tables", tables)
+        tables = self.loss._kept("_cuda_tables")
         key = (name, self.F, self.f.library, self.f.device, self.n_classes, self.row_length)
         if key not in tables:
             call = SimpleNamespace(loss=self.loss, F=self.F, n_classes=self.n_classes, row_length=self.row_length,

@@ -212,10 +212,7 @@ class _Call:
         frugal = self.row_length >= FRUGAL_FROM
         key = (wanted, f.dtype, self.y.dtype, self.y.ndim, y_order, in_place, order, w_dtype, self.mask is not None,
                self.along, frugal, min(self.row_length, UNROLLED + 1))
-        programs = loss.__dict__.get("_programs")
-        if programs is None:
-            programs = {}
-            object.__setattr__(loss, "_programs", programs)
+        programs = loss._kept("_programs")
         if key not in programs:
             programs[key] = self._new_program(wanted, y_order, frugal)
         return programs[key]

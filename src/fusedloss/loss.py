@@ -120,6 +120,11 @@ class Loss:
         """The parameters alone: what was compiled for this object stays in this process."""
         return {spec.name: getattr(self, spec.name) for spec in fields(self)}
 
+    def _kept(self, name):
+        """The dictionary of that name that stays with this object: kernels, plans, tables on a device."""
+        found = self.__dict__.get(name)
+        return self.__dict__.setdefault(name, {}) if found is None else found
+
     def __setstate__(self, state):
         for value in state.values():
             if hasattr(value, "setflags"):
