@@ -311,9 +311,10 @@ def test_scores_and_accumulators_read_them_too(make):
     rng = np.random.default_rng(2)
     p, q, w = rng.random((3, N)).astype(np.float32)
     y, null, by = (rng.random(N) < p).astype(float), rng.random(N) < 0.1, rng.integers(0, 3, N)
-    metrics = ["auc", "accuracy", "ece", "r2"]
-    wanted = fl.score(y, {"p": p, "q": q}, ["brier"], w, by, mask=null, metrics=metrics)
-    found = fl.score(pa.array(y, mask=null), {"p": make(p), "q": q}, ["brier"], make(w), by, metrics=metrics, nulls="ignore")
+    mask, metrics = rng.random(N) < 0.1, ["auc", "accuracy", "ece", "r2"]
+    wanted = fl.score(y, {"p": p, "q": q}, ["brier"], w, by, mask=null | mask, metrics=metrics)
+    found = fl.score(pa.array(y, mask=null), {"p": make(p), "q": q}, ["brier"], make(w), by, mask=mask, metrics=metrics,
+                     nulls="ignore")
     for what in ("rows", "differences", "metrics"):
         assert list(map(repr, getattr(found, what))) == list(map(repr, getattr(wanted, what)))
     acc, plain = (fl.BinaryBrier(from_logits=False).accumulator(worst=2) for _ in range(2))
