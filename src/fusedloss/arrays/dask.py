@@ -11,6 +11,7 @@ import math
 import dask
 import dask.array as da
 import numpy as np
+from dask.layers import ArraySliceDep
 
 from ..exact import ExactSum
 from . import Read, kind
@@ -170,7 +171,7 @@ class _Arrays:
 
     def each(self, function, given, **more):
         """For each block what `function(its arguments, its first sample, **more)` gives: an array of one object a block."""
-        arguments = [] if self.starts[-1] is None else [da.from_array(np.array(self.starts[:-1]), chunks=1), "i"]
+        arguments = [] if self.starts[-1] is None else [ArraySliceDep(self.f.chunks[:1]), "i"]  # makes no tasks
         lazy, constant = [], {}
         for name, x in self.cut.items():
             if given[name] is None or not isinstance(x, da.Array):
@@ -201,7 +202,7 @@ class _Arrays:
 
 
 def _of_block(*parts, function, names, lazy, constant, more):
-    start = int(parts[0][0]) if len(parts) > len(lazy) else None
+    start = int(parts[0][0].start) if len(parts) > len(lazy) else None
     given = {**constant, **dict(zip(lazy, parts[-len(lazy):], strict=True))}
     made = np.empty(1, object)
     made[0] = function({name: given[name] for name in names}, start, **more)
