@@ -190,6 +190,7 @@ def test_terms_of_rows():
 # ---- scales ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_scales_of_columns():
     """Outputs in different units; every column is its own loss, and the mean is over all."""
     n = 3 * 4096 + 5

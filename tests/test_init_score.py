@@ -80,6 +80,7 @@ def test_quantiles_are_numpys_median_and_the_middle_of_the_interval():
     assert fl.AbsoluteError().init_score(y, 0.1 * WEIGHTS[:60]) == np.median(repeated)
 
 
+@pytest.mark.exhaustive
 def test_middle_of_a_flat_minimum():
     assert fl.EpsilonInsensitive(epsilon=3.0).init_score(np.array([0.0, 1.0, 2.0])) == pytest.approx(1.0, abs=1e-12)
     assert fl.SquaredEpsilonInsensitive(epsilon=3.0).init_score(np.array([0.0, 5.0])) == pytest.approx(2.5, abs=1e-12)
@@ -91,6 +92,7 @@ def test_middle_of_a_flat_minimum():
     assert fl.Hinge().init_score(np.ones(3)) == 1.0
 
 
+@pytest.mark.exhaustive
 def test_finds_the_cluster_among_outliers():
     y = np.concatenate([rng.normal(5.0, 0.1, 300), rng.uniform(-1e3, 1e3, 200)])
     for loss in (fl.TukeyBiweight(), fl.Welsch(), fl.GemanMcClure(), fl.Cauchy()):

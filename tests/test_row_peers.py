@@ -364,6 +364,7 @@ def test_xgboost_leaves():
     assert "2 P (1 - P)" in PEERS["xgboost.multi:softprob"].note
 
 
+@pytest.mark.exhaustive
 def test_one_versus_all_is_the_multilabel_loss_of_the_one_hot_label():
     loss, ours = fl.get("catboost.MultiClassOneVsAll"), fl.get("catboost.MultiLogloss")
     for hessian in ("exact", "majorizer"):
