@@ -12,7 +12,7 @@
 import numpy as np
 from numba import uint64
 
-from .lanes import STRIP
+from .lanes import STRIP, fold, nothing, section
 from .vectors import ROWS, kit, lanes_of
 
 TILE = 3
@@ -40,11 +40,10 @@ def elementwise(register, F, wanted, where, parameters, value, gradient, hessian
     if wanted.w:
         weight = register(lambda w, j: w[j])
         weighted = register(lambda x, wj: where(wj != zero, wj * x, zero))
-        cut = register(lambda a, start, stop: a[start:stop])
     else:
         weight = register(lambda w, j: F(1.0))
         weighted = register(lambda x, wj: x)
-        cut = register(lambda a, start, stop: None)
+    cut, folded = register(section if wanted.w else nothing), register(fold)
 
     @register
     def first_order(loss, y, w, z, slopes, values, value_sums):
@@ -69,15 +68,6 @@ def elementwise(register, F, wanted, where, parameters, value, gradient, hessian
             bad = bad | (f_outside(zj) & (wj != zero))
             slopes[j] = weighted(where(unknown, nan, hessian(loss, yj, zj)), wj) * u[j]
         return bad
-
-    @register
-    def folded(lanes):
-        half = STRIP // 2
-        while half > 0:
-            for j in range(half):
-                lanes[j] += lanes[j + half]
-            half //= 2
-        return lanes[0]
 
     def leaf(theta, y, w, x, indices, indptr, coefficients, intercept, v, v_intercept, partials, totals,
              n, d, block, rows, first, last):
@@ -114,8 +104,8 @@ def elementwise(register, F, wanted, where, parameters, value, gradient, hessian
                     slopes[j] = zero
                 pull(x, indices, indptr, n, d, start, m, slopes, scratch, total)
                 start += m
-            partials[b, 0] = folded(value_sums)
-            partials[b, 1] = folded(slope_sums)
+            partials[b, 0] = folded(value_sums, STRIP)
+            partials[b, 1] = folded(slope_sums, STRIP)
             partials[b, 2] = 1.0 if bad else 0.0
 
     return leaf

@@ -14,6 +14,7 @@ from ..evaluate import BLOCK, PLAIN, domain_error, weight_sums
 from ..evaluate_rows import values_of_rows
 from ..exact import ExactSum
 from ..kernels.lanes import STRIP
+from ..kernels.moments import joined
 from ..loss import Loss
 from ..registry import parse
 from . import loops
@@ -149,14 +150,11 @@ class Accumulator:
         self._sum[: 1 + len(total.parts)] = [len(total.parts), *total.parts[::-1]]
         a, b = self._state, other._state
         a[loops.SPECIAL] = total.special
-        if b[loops.WEIGHT]:
-            center = a[loops.CENTER] + (b[loops.CENTER] - a[loops.CENTER]) * (
-                b[loops.WEIGHT] / (a[loops.WEIGHT] + b[loops.WEIGHT]))
-            moved = [_moved(state, center) for state in (a, b)]
-            a[loops.FIRST], a[loops.SECOND] = moved[0] + moved[1]
-            a[loops.CENTER] = center
-        a[[loops.N, loops.WEIGHT, loops.WEIGHT2, loops.NANS, loops.INFINITE]] += b[
-            [loops.N, loops.WEIGHT, loops.WEIGHT2, loops.NANS, loops.INFINITE]]
+        moments = [loops.CENTER, loops.FIRST, loops.SECOND, loops.WEIGHT, loops.WEIGHT2]
+        counts = [loops.N, loops.NANS, loops.INFINITE]
+        with np.errstate(over="ignore", invalid="ignore"):
+            a[moments] = joined(a[moments], b[moments])
+        a[counts] += b[counts]
         a[loops.LOW], a[loops.HIGH] = min(a[loops.LOW], b[loops.LOW]), max(a[loops.HIGH], b[loops.HIGH])
         self._weight.merge(other._weight)
         self._unweighted += other._unweighted
@@ -187,7 +185,7 @@ class Accumulator:
         if weight:
             value = self._total().value() / weight
             if math.isfinite(value):
-                error = math.sqrt(max(_moved(state, value)[1], 0.0)) / weight
+                error = math.sqrt(max(_second(state, value), 0.0)) / weight
         n = int(state[loops.N])
         return ScoreRow(label(self.loss), "pred", None, value, error, n, weight, self.rows - n)
 
@@ -309,12 +307,11 @@ class _Plan:
         return values
 
 
-def _moved(state, center):
-    """sum(w d) and sum(d^2) of a state, about another number."""
-    shift, weight2 = state[loops.CENTER] - center, state[loops.WEIGHT2]
-    first, second = state[loops.FIRST], state[loops.SECOND]
+def _second(state, center):
+    """sum(d^2) of a state, about another number."""
+    shift = state[loops.CENTER] - center
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array([first + shift * weight2, second + 2.0 * shift * first + shift * shift * weight2])
+        return state[loops.SECOND] + 2.0 * shift * state[loops.FIRST] + shift * shift * state[loops.WEIGHT2]
 
 
 def _plain(x):
